@@ -1,0 +1,43 @@
+// Burst: up to 64 packets on their way through one worker, held as a structure of arrays.
+// The DPDK side fills the first part from mbufs, the pipeline the rest; tests fill it from plain memory.
+// Ownership: the packets stay the caller's; nothing here frees one. Thread: one worker.
+// Units: lengths in bytes, without FCS. Errors: a refused packet has verdict drop and a reason.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/forward/drop_reason.h"
+#include "dataplane/forward/routing.h"
+
+namespace sluice {
+
+enum class Verdict : std::uint8_t {
+  pending = 0,    // No stage has decided yet.
+  transmit,       // On out_port[i]; MACs are written.
+  drop,           // reason[i] says why; it is counted.
+  punt,           // To the TAP of the port it came in by.
+  hand_over,      // To worker out_worker[i], which processes it from the start.
+  resolve,        // To the slow path: wait for the neighbour of next_hop[i]; the packet is complete but for its MACs.
+};
+
+struct Burst {
+  static constexpr unsigned kMax = 64;
+
+  // Filled by the caller.
+  unsigned count = 0;
+  void* handle[kMax];              // The caller's own (an mbuf).
+  std::uint8_t* data[kMax];        // Ethernet header.
+  std::uint32_t length[kMax];      // Contiguous bytes at data.
+  std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in several segments.
+  std::uint16_t in_port[kMax];     // DPDK port number.
+  bool steered[kMax];              // Already with its owner: handed over, or hashed by the NIC.
+
+  // Filled by the pipeline.
+  Verdict verdict[kMax];
+  DropReason reason[kMax];         // For drop.
+  std::uint16_t out_port[kMax];    // For transmit.
+  std::uint16_t out_worker[kMax];  // For hand_over.
+  NextHopIndex next_hop[kMax];     // For transmit and resolve.
+};
+
+}  // namespace sluice
