@@ -2,14 +2,16 @@
 // which next hop each backend has, and the gateway's own NAT source addresses.
 // The slow path mirrors the kernel's routes and neighbours into it.
 //
-// Thread: one writer (the slow path); workers read. Next hops are updated in place: `destination_mac`
-//   and `port` are in one 64-bit word, so a reader never sees half of it; an index gets another address
-//   only after a grace period.
-// Ownership: fixed arrays, sized at construction.
+// Thread: one writer (the slow path); workers read, by hop() and pick(). Next hops are updated in place:
+//   destination_mac and port are one 64-bit word, source_mac and state another, so a reader never sees
+//   half of either; an index gets another address only after a grace period, and so do multipath groups.
+// Ownership: fixed arrays, sized at construction; nat_sources belongs to the slow path.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -27,14 +29,14 @@ enum class NextHopState : std::uint8_t {
   blackhole = 4,   // Drop "route-blackhole".
 };
 
-struct NextHop {
+struct alignas(16) NextHop {
   std::uint8_t destination_mac[6];
   std::uint16_t port;              // DPDK port number.
   std::uint8_t source_mac[6];
   NextHopState state;
   std::uint8_t on_link;            // 1: the next hop is the destination itself (no router between).
 };
-static_assert(sizeof(NextHop) == 16);
+static_assert(sizeof(NextHop) == 16 && offsetof(NextHop, source_mac) == 8);
 
 inline constexpr NextHopIndex kNoNextHop = 0;        // Entry 0 always has state none.
 inline constexpr NextHopIndex kMultipath = 1u << 23;  // Set: the low bits number a MultipathGroup.
@@ -45,12 +47,22 @@ struct MultipathGroup {
   NextHopIndex hops[kMax] = {};
 };
 
-// Longest-prefix match of a burst; implemented over rte_fib, rte_fib6, and by a plain map in tests.
+// Longest-prefix match of a burst: over rte_fib and rte_fib6 for large tables (kernel/fib.h), over sorted
+// ranges for small ones (kernel/plain_fib.h). What matches nothing gives kNoNextHop.
 template <typename Family>
 class Fib {
  public:
+  using Address = typename Family::Address;
   virtual ~Fib() = default;
-  virtual void lookup(const typename Family::Address* destinations, NextHopIndex* out, unsigned count) const = 0;
+  virtual void lookup(const Address* destinations, NextHopIndex* out, unsigned count) const = 0;
+
+  // For the one writer. Host bits of the address are zero. insert replaces; false: the table is full (or
+  // cannot be written), nothing has changed.
+  virtual bool insert(const Address&, unsigned /*prefix_length*/, NextHopIndex) { return false; }
+  virtual void erase(const Address&, unsigned /*prefix_length*/) {}
+  // Changes are visible to readers after this at the latest. The result is what readers may still use:
+  // keep it for a grace period, then drop it.
+  [[nodiscard]] virtual std::shared_ptr<const void> publish() { return nullptr; }
 };
 
 // An address the gateway translates to, with the ports set aside for it. Few (at most 64 per family).
@@ -67,7 +79,8 @@ struct NatSource {
 
 // Immutable; replaced as a whole and freed after a grace period when the gateway's addresses change.
 struct NatSources {
-  std::uint16_t first_port = 20000, last_port = 65535;  // Inclusive, host order.
+  std::uint16_t first_port = 20000;  // Both inclusive, host order.
+  std::uint16_t last_port = 65535;
   std::vector<NatSource<Ipv4>> ipv4;
   std::vector<NatSource<Ipv6>> ipv6;
 };
@@ -89,6 +102,25 @@ struct Routing {
   std::unique_ptr<Fib<Ipv4>> fib_ipv4;
   std::unique_ptr<Fib<Ipv6>> fib_ipv6;
   std::atomic<const NatSources*> nat_sources{nullptr};
+
+  // A consistent copy of one next hop. Never of a group: pick() first.
+  NextHop hop(NextHopIndex index) const {
+    const auto* words = reinterpret_cast<const std::uint64_t*>(&next_hops[index]);
+    std::uint64_t copy[2];
+    copy[1] = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);  // The state first: what it promises is then there.
+    copy[0] = __atomic_load_n(&words[0], __ATOMIC_RELAXED);
+    NextHop value;
+    std::memcpy(&value, copy, sizeof value);
+    return value;
+  }
+  // For the one writer.
+  void set_hop(NextHopIndex index, const NextHop& value) {
+    auto* words = reinterpret_cast<std::uint64_t*>(&next_hops[index]);
+    std::uint64_t copy[2];
+    std::memcpy(copy, &value, sizeof copy);
+    __atomic_store_n(&words[0], copy[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&words[1], copy[1], __ATOMIC_RELEASE);
+  }
 
   // A single next hop: multipath groups are resolved by the flow's hash.
   NextHopIndex pick(NextHopIndex index, std::uint32_t flow_hash) const {
