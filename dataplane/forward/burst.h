@@ -1,7 +1,12 @@
 // Burst: up to 64 packets on their way through one worker, held as a structure of arrays.
 // The DPDK side fills the first part from mbufs, the pipeline the rest; tests fill it from plain memory.
 // Ownership: the packets stay the caller's; nothing here frees one. Thread: one worker.
-// Units: lengths in bytes, without FCS. Errors: a refused packet has verdict drop and a reason.
+// Units: lengths in bytes, without FCS.
+// Lengths may change: the pipeline removes VLAN tags and turns a refused packet into its answer in place.
+//   data[i] never moves. Wherever length[i] or total_length[i] differs from what the caller filled in, the
+//   caller trims or extends its buffer to the new total_length[i] before it sends the packet.
+// Errors: a refused packet has verdict drop and a reason; or it was turned into an answer (TCP RST, ICMP
+//   unreachable), then its verdict is that of the answer and reason says what was refused.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +34,7 @@ struct Burst {
   std::uint8_t* data[kMax];        // Ethernet header.
   std::uint32_t length[kMax];      // Contiguous bytes at data.
   std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in several segments.
+  std::uint32_t tailroom[kMax] = {};  // Bytes that may be written behind data + length; 0 is always right.
   std::uint16_t in_port[kMax];     // DPDK port number.
   bool steered[kMax];              // Already with its owner: handed over, or hashed by the NIC.
 

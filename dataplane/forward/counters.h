@@ -34,7 +34,11 @@ struct WorkerCounters {
   std::unique_ptr<VipCounterSet[]> vips;
   std::unique_ptr<BackendCounterSet[]> backends;
   Counter drops[static_cast<unsigned>(DropReason::count)];
+  // Of these the pipeline counts handed_over and punted; the worker's loop the others.
   Counter received, transmitted, handed_over, punted, polls, empty_polls;
+  Counter answers;             // Refused packets answered with a TCP RST or an ICMP unreachable.
+  Counter answers_limited;     // Not answered: beyond slowPath.icmpPerSecond, or no room in the buffer.
+  Counter untracked;           // Forwarded by Maglev alone, the connection table being full (direct return).
 };
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 // Units: Ticks for time. Shapes: see burst.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -28,6 +29,8 @@ struct PipelineConfig {
   std::uint64_t maglev_seed = 0;            // Keys the choice of a slot; the same on every gateway.
   // By DPDK port number: how flows that enter there are spread over workers.
   std::vector<std::shared_ptr<const Steering>> steering;
+  // By DPDK port number: the ports' own MACs; frames for another one are dropped. Empty: not checked.
+  std::vector<std::array<std::uint8_t, 6>> port_mac;
   TableMemory memory = TableMemory::heap();
 };
 

@@ -1,18 +1,23 @@
-// ForwardingState: what to do with packets to VIPs, immutable, one per generation. Blocks (a VIP with its
-// Maglev table, pages of backends and of the VIP hash) are shared between generations, so that a change
-// costs its own VIP.
+// ForwardingState: what to do with packets to VIPs, immutable, one per generation. Pages and blocks (a VIP
+// with its Maglev table) are shared between generations, so that a change costs its own VIP.
 //
-// Thread: built by StateBuilder on the server's thread; read by workers; freed after a grace period.
-// Errors: StateBuilder::build says what is wrong and leaves the base as it was.
+// Thread: built by StateBuilder (state_builder.h) on the server's thread; read by workers without a lock;
+//   freed after a grace period. Ownership: pointers given out live as long as the state.
+// Shapes: look-ups are two steps, so that a burst can prefetch all of its VIPs first: vip_hash() and
+//   prefetch_vip(), then find_vip(). No virtual call, no division.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "dataplane/forward/state_pages.h"
 #include "dataplane/packet/family.h"
 #include "dataplane/table/connection_table.h"
+#include "dataplane/table/maglev.h"
 #include "proto/address.h"
 #include "proto/result.h"
 
@@ -33,27 +38,59 @@ struct BackendRecord {
   }
 };
 
-struct VipBlock {
+// What people and the Maglev hash know a backend by; not read by workers.
+struct BackendInfo {
+  std::string name;             // Canonical "ADDRESS:PORT".
+  std::string target;           // "NAMESPACE/POD" or empty.
+  friend bool operator==(const BackendInfo&, const BackendInfo&) = default;
+};
+
+// The first cache line is all a worker reads of a VIP.
+struct alignas(64) VipBlock {
   IpAddress address;
   std::uint8_t protocol = 0;
   Be16 port{};
   Mode mode = Mode::nat;
+  bool any_masked = false;        // For people: `maglev` already has the masked members replaced.
+  FlowTimers timers;
   std::uint32_t id = 0;           // Of (address, protocol).
   std::uint32_t counter = 0;      // Index of its counters; below the capacity of VIPs.
-  FlowTimers timers;
+  // Backend id per slot, as new flows are to use it; empty: no usable backend. A view of `slots`.
+  std::span<const std::uint32_t> maglev;
+
   std::string service;            // For people.
-  std::vector<std::uint32_t> maglev;  // Backend id per slot; empty: no usable backend.
   // Members in order, for report, trace and `describe`.
   struct Member {
     std::uint32_t backend = 0, weight = 0;
     bool draining = false, masked = false;
+    friend bool operator==(const Member&, const Member&) = default;
   };
   std::vector<Member> members;
-  bool any_masked = false;        // Then a slot's backend must be checked against masked().
+  std::uint32_t maglev_size = 0;  // As control gave it; the size of `maglev` unless that is empty.
+  // The table as every gateway builds it, and the one in use: the same vector while nothing is masked.
+  std::shared_ptr<const std::vector<std::uint32_t>> table, slots;
 };
 
 // Whether unserved ports of a served address are answered (RST, ICMP) or silently dropped.
 enum class Unserved : std::uint8_t { reject, drop };
+
+struct AddressBlock {
+  IpAddress address;
+  Unserved unserved = Unserved::reject;
+  // The ids of its (address, protocol) pairs and how many VIPs each has, while it has any.
+  struct Use {
+    std::uint8_t protocol = 0;
+    std::uint32_t id = 0, vips = 0;
+  };
+  std::vector<Use> uses;
+};
+
+// What the id of an (address, protocol) pair stands for; vips is 0 for an id that is not given.
+struct VipIdentity {
+  IpAddress address;
+  std::uint8_t protocol = 0;
+  std::uint32_t vips = 0;
+};
 
 class ForwardingState {
  public:
@@ -62,20 +99,111 @@ class ForwardingState {
     bool served = false;          // A VIP address of ours.
     Unserved unserved = Unserved::reject;
   };
+
   template <typename Family>
-  std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol, Be16 port) const;
-  void prefetch_vip(std::uint32_t hash) const;
+  std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol, Be16 port) const {
+    return hash_of<Family>(address.data(), protocol, port);
+  }
+  void prefetch_vip(std::uint32_t hash) const { vips_.prefetch(hash); }
   template <typename Family>
   const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol, Be16 port,
-                           std::uint32_t hash) const;
+                           std::uint32_t hash) const {
+    return vips_.find(hash, [&](const VipBlock& vip) {
+      return vip.port == port && vip.protocol == protocol && is<Family>(vip.address, address);
+    });
+  }
   // For packets that found no VIP: is the address itself served?
   template <typename Family>
-  AddressEntry find_address(const typename Family::Address& address) const;
+  AddressEntry find_address(const typename Family::Address& address) const {
+    const AddressBlock* block = addresses_.find(
+        hash_of<Family>(address.data(), 0, Be16{}),
+        [&](const AddressBlock& entry) { return is<Family>(entry.address, address); });
+    return block == nullptr ? AddressEntry{} : AddressEntry{true, block->unserved};
+  }
   // nullptr when the id is unknown or retired: flows to it are forgotten.
-  const BackendRecord* backend(std::uint32_t id) const;
-  std::uint64_t generation() const;
+  const BackendRecord* backend(std::uint32_t id) const {
+    const BackendRecord* record = backends_.find(id);
+    return record != nullptr && record->address_bytes != 0 ? record : nullptr;
+  }
+  // The backend of a new flow; nullptr when the VIP has none that is usable.
+  const BackendRecord* choose(const VipBlock& vip, std::uint64_t flow_hash) const {
+    if (vip.maglev.empty()) return nullptr;
+    return backend(vip.maglev[maglev_slot(flow_hash, static_cast<std::uint32_t>(vip.maglev.size()))]);
+  }
+  std::uint64_t generation() const { return generation_; }
 
-  // H5: the rest is yours. Iteration for report and statistics; no virtual call, no lock.
+  // Off the hot path: from a connection table's key back to its VIP; nullptr when there is none any more.
+  const VipIdentity* identity(std::uint32_t vip_id) const {
+    const VipIdentity* identity = identities_.find(vip_id);
+    return identity != nullptr && identity->vips != 0 ? identity : nullptr;
+  }
+  const VipBlock* find_vip(std::uint32_t vip_id, Be16 port) const;
+  const VipBlock* find_vip(const IpAddress& address, std::uint8_t protocol, Be16 port) const;
+  const AddressBlock* find_address(const IpAddress& address) const;
+  const BackendInfo* backend_info(std::uint32_t id) const;
+
+  std::size_t vip_count() const { return vips_.size(); }
+  std::size_t address_count() const { return addresses_.size(); }
+  std::size_t backend_count() const { return backend_count_; }
+  std::uint32_t backend_end() const { return backends_.end(); }  // Above the highest backend id.
+  // visit(const VipBlock&), in no order that means anything. In steps: of page 0 to vip_pages() - 1.
+  template <typename Visit>
+  void for_each_vip(Visit visit) const {
+    vips_.for_each([&](const auto& block) { visit(*block); });
+  }
+  std::size_t vip_pages() const { return vips_.pages(); }
+  template <typename Visit>
+  void for_each_vip_of_page(std::size_t page, Visit visit) const {
+    vips_.for_each_of_page(page, [&](const auto& block) { visit(*block); });
+  }
+  // visit(const AddressBlock&).
+  template <typename Visit>
+  void for_each_address(Visit visit) const {
+    addresses_.for_each([&](const auto& block) { visit(*block); });
+  }
+  // visit(const BackendRecord&), in ascending order of id.
+  template <typename Visit>
+  void for_each_backend(Visit visit) const {
+    for (std::uint32_t id = 0; id < backends_.end(); ++id) {
+      if (const BackendRecord* record = backend(id)) visit(*record);
+    }
+  }
+
+ private:
+  friend class StateBuilder;
+
+  // Fixed, not keyed: look-ups add nothing, and whoever serves chooses what is in the table.
+  template <typename Family>
+  static std::uint32_t hash_of(const std::uint8_t* address, std::uint8_t protocol, Be16 port) {
+    std::uint64_t h = (std::uint64_t{port.raw} << 8 | protocol) * 0x9e3779b97f4a7c15u;
+    for (std::size_t at = 0; at < Family::kAddressBytes; at += 4) {
+      std::uint32_t word;
+      std::memcpy(&word, address + at, sizeof(word));
+      h = (h ^ word) * 0xff51afd7ed558ccdu;
+      h ^= h >> 32;
+    }
+    h *= 0xc4ceb9fe1a85ec53u;
+    return static_cast<std::uint32_t>(h >> 32);
+  }
+  static std::uint32_t hash_of(const IpAddress& address, std::uint8_t protocol, Be16 port) {
+    return address.is_v4() ? hash_of<Ipv4>(address.data(), protocol, port)
+                           : hash_of<Ipv6>(address.data(), protocol, port);
+  }
+  template <typename Family>
+  static bool is(const IpAddress& a, const typename Family::Address& b) {
+    return a.size() == Family::kAddressBytes && std::memcmp(a.data(), b.data(), Family::kAddressBytes) == 0;
+  }
+
+  std::uint64_t generation_ = 0;
+  PagedHash<VipBlock> vips_;
+  PagedHash<AddressBlock> addresses_;
+  PagedArray<BackendRecord> backends_;
+  PagedArray<VipIdentity> identities_;
+  // Not read by workers.
+  PagedArray<std::shared_ptr<const BackendInfo>> infos_;
+  PagedArray<std::uint32_t> backend_uses_;  // VIPs that name the backend.
+  std::size_t backend_count_ = 0;
+  std::uint64_t member_count_ = 0, slot_count_ = 0;  // Of all VIPs, for the limits.
 };
 
 }  // namespace sluice
