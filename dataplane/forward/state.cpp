@@ -1,0 +1,30 @@
+#include "dataplane/forward/state.h"
+
+#include <cstddef>
+
+namespace sluice {
+
+static_assert(offsetof(VipBlock, service) <= 64, "a worker reads one line of a VIP");
+static_assert(sizeof(BackendRecord) <= 32, "two backends share a line");
+
+const VipBlock* ForwardingState::find_vip(std::uint32_t vip_id, Be16 port) const {
+  const VipIdentity* of = identity(vip_id);
+  return of == nullptr ? nullptr : find_vip(of->address, of->protocol, port);
+}
+
+const VipBlock* ForwardingState::find_vip(const IpAddress& address, std::uint8_t protocol, Be16 port) const {
+  return vips_.find(hash_of(address, protocol, port), [&](const VipBlock& vip) {
+    return vip.port == port && vip.protocol == protocol && vip.address == address;
+  });
+}
+
+const AddressBlock* ForwardingState::find_address(const IpAddress& address) const {
+  return addresses_.find(hash_of(address, 0, Be16{}),
+                         [&](const AddressBlock& block) { return block.address == address; });
+}
+
+const BackendInfo* ForwardingState::backend_info(std::uint32_t id) const {
+  return backend(id) == nullptr ? nullptr : infos_.find(id)->get();
+}
+
+}  // namespace sluice
