@@ -1,0 +1,67 @@
+// objects: object values in Redis, read and checked.
+// Purpose: the one decoder of stored objects, and one-shot reads for the command line.
+// Ownership: by value. Thread: the Redis connection's. Errors: a Redis that does not answer is an
+// Error; a single value that cannot be used is a Problem and never hides the others.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/model/key.h"
+#include "control/store/redis.h"
+#include "proto/result.h"
+
+namespace sluice::store {
+
+inline constexpr std::uint32_t kMajor = 1;
+inline constexpr std::uint32_t kMinor = 0;
+inline constexpr std::size_t kMaxObjectBytes = 1u << 20;  // As large as the API server takes, about.
+
+// A key of ours whose value is not usable, and why.
+struct Problem {
+  std::string key;   // Redis key.
+  std::string text;  // For people.
+};
+
+// Header of this version for values this program writes; `writer` is "program version".
+void stamp(v1::Header* header, const std::string& writer);
+
+// Same bytes for the same message, whatever the order its maps were filled in.
+std::string encode(const google::protobuf::MessageLite& message);
+// Checks size, version, and that the object is the one `key` names.
+Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes);
+
+struct Fetched {
+  enum class State { kPresent, kAbsent, kUnusable };
+  State state = State::kAbsent;
+  std::string bytes;    // When present.
+  std::string problem;  // When unusable: wrong type, too large.
+};
+// Values of any number of keys, in their order; read in bounded batches.
+boost::asio::awaitable<Result<std::vector<Fetched>>> fetch(Redis& redis,
+                                                           const std::vector<std::string>& keys);
+// Calls `found` for every key under `prefix`, each at least once.
+boost::asio::awaitable<Status> scan(Redis& redis, std::string_view prefix,
+                                    std::function<void(std::string)> found);
+
+struct StoredObject {
+  ObjectKey key;
+  v1::Object object;
+};
+struct Listing {
+  std::vector<StoredObject> objects;  // In the order of their keys.
+  std::vector<Problem> problems;
+};
+// Objects of one source (empty: of all) and kind (KIND_UNSPECIFIED: of all).
+boost::asio::awaitable<Result<Listing>> list_objects(Redis& redis, std::string source, v1::Kind kind);
+// The objects of these keys that exist.
+boost::asio::awaitable<Result<Listing>> get_objects(Redis& redis, std::vector<ObjectKey> keys);
+// Names of the sources Redis has.
+boost::asio::awaitable<Result<std::vector<std::string>>> list_sources(Redis& redis);
+
+}  // namespace sluice::store

@@ -1,0 +1,55 @@
+// status: presence of gateways and conditions of Services, in Redis for people and for the leader.
+// Purpose: written only on change (statuses) or with a time to live (presence).
+// Ownership: StatusWriter refers to the Redis, which must outlive it. Thread: the connection's.
+// Errors: Redis' own; values that cannot be read are left out of lists.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/store/redis.h"
+#include "proto/result.h"
+#include "store.pb.h"
+
+namespace sluice::store {
+
+// Gateways whose presence has ended are still listed, with alive = false and nothing but their name.
+struct Gateway {
+  std::string name;
+  bool alive = false;
+  v1::GatewayPresence presence;
+};
+
+boost::asio::awaitable<Status> write_presence(Redis& redis, v1::GatewayPresence presence,
+                                              std::chrono::milliseconds ttl = std::chrono::seconds(15));
+boost::asio::awaitable<Result<std::vector<Gateway>>> list_gateways(Redis& redis);
+
+struct StatusKey {
+  std::string source;
+  std::string ns;
+  std::string name;
+  friend auto operator<=>(const StatusKey&, const StatusKey&) = default;
+};
+// Statuses by `gateway`; "-" (keys::kMergedStatus) for the merged ones. Absent ones are left out.
+boost::asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> read_statuses(
+    Redis& redis, std::string gateway, std::vector<StatusKey> services);
+
+class StatusWriter {
+ public:
+  // `gateway` is this gateway's name, or "-" to write merged statuses.
+  StatusWriter(Redis& redis, std::string gateway);
+  // Makes the statuses in Redis these: writes what differs from the last call, deletes what is gone.
+  boost::asio::awaitable<Status> write(std::vector<v1::ServiceStatus> statuses);
+  // Redis may have lost them (a new incarnation): the next write() writes all.
+  void forget() { written_.clear(); }
+
+ private:
+  Redis& redis_;
+  std::string gateway_;
+  std::map<std::string, std::string> written_;  // Key -> bytes.
+};
+
+}  // namespace sluice::store
