@@ -1,61 +1,36 @@
 // ConnectionTable: the flows one worker tracks, of one family. Exact keys, two candidate buckets,
 // bounded moves; a flood of weak entries cannot push out verified ones.
 //
-// Thread: one worker writes; others may read single entries for display (flows(), never on the path).
-// Ownership: owns its slots, one contiguous allocation without pointers, taken from a TableMemory, so
+// Thread: one worker writes; others may call peek() and the counts, for display.
+// Ownership: owns its slots, one contiguous allocation without pointers, taken from a TableMemory,
+// so
 //   that a later process could take it over from a file.
 // Units: Ticks (half seconds); ages are kept as 16 bits of Ticks, timers are below 2^15.
-// Shapes: IPv4 entry 16 bytes, bucket one 64-byte line of four; IPv6 entry 32 bytes, bucket two adjacent
-//   lines of four entries. At least 4/3 slots per tracked flow.
+// Shapes: IPv4 entry 16 bytes, bucket one 64-byte line of four; IPv6 entry 32 bytes, bucket two
+// adjacent
+//   lines of four entries. At least 4/3 slots per tracked flow; slot = 4 * bucket + position.
+// Bounds: no allocation, no division. find() reads two buckets; insert() at most 42 (its two, the 8
+// that
+//   their residents could move to, the 32 of those residents), and moves at most two entries.
 // Errors: a full table refuses the insertion (kNoSlot); nothing else changes.
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <vector>
 
 #include "dataplane/packet/family.h"
+#include "dataplane/table/flow_entry.h"
+#include "dataplane/table/keyed_hash.h"
+#include "dataplane/table/table_memory.h"
 
 namespace sluice {
 
 using Slot = std::uint32_t;
 inline constexpr Slot kNoSlot = ~Slot{0};
-
-enum class FlowState : std::uint8_t {
-  empty = 0,
-  weak = 1,         // One packet seen (UDP), or a packet without SYN that missed.
-  handshake = 2,    // TCP: SYN seen, its ACK not yet. Counts as weak.
-  established = 3,  // Verified: seen again after a second or more, and for TCP after the handshake's ACK.
-  closing = 4,      // FIN or RST seen: the timer is short, the entry otherwise lives on.
-};
-
-template <typename Family>
-struct FlowKey {
-  typename Family::Address client{};  // NAT reverse entries: the backend's address,
-  Be16 client_port{};                 //   its port,
-  Be16 vip_port{};                    //   and the NAT port.
-  std::uint32_t vip_id = 0;           // Id of (address, protocol); NAT reverse entries: of the NAT source.
-  friend bool operator==(const FlowKey&, const FlowKey&) = default;
-};
-
-// What an entry points to: a backend id, or the index of a NAT record. 25 bits.
-struct FlowLink {
-  std::uint32_t raw = 0;
-  static constexpr std::uint32_t kNatBit = 1u << 24;
-  static constexpr FlowLink backend(std::uint32_t id) { return {id}; }
-  static constexpr FlowLink nat(std::uint32_t record) { return {record | kNatBit}; }
-  constexpr bool is_nat() const { return (raw & kNatBit) != 0; }
-  constexpr std::uint32_t index() const { return raw & (kNatBit - 1); }
-  friend constexpr bool operator==(FlowLink, FlowLink) = default;
-};
-
-// Where a table's memory comes from; the default is anonymous memory aligned to 64 bytes.
-struct TableMemory {
-  std::function<void*(std::size_t bytes)> allocate;  // Zeroed, 64-byte aligned; nullptr: none left.
-  std::function<void(void*, std::size_t)> release;
-  static TableMemory heap();
-};
 
 // Idle times in Ticks, by state.
 struct FlowTimers {
@@ -66,74 +41,186 @@ struct FlowTimers {
   std::uint16_t udp_weak = 30 * kTicksPerSecond;
   std::uint16_t for_state(FlowState state, bool tcp) const {
     switch (state) {
-      case FlowState::handshake: return tcp_handshake;
-      case FlowState::established: return tcp ? tcp_established : udp;
-      case FlowState::closing: return tcp_closing;
-      default: return tcp ? tcp_handshake : udp_weak;
+      case FlowState::handshake:
+        return tcp_handshake;
+      case FlowState::established:
+        return tcp ? tcp_established : udp;
+      case FlowState::closing:
+        return tcp_closing;
+      default:
+        return tcp ? tcp_handshake : udp_weak;
     }
   }
 };
+
+// Ticks since the last packet of an entry of this age.
+constexpr std::uint16_t idle_ticks(Ticks now, std::uint16_t age) {
+  return static_cast<std::uint16_t>(static_cast<std::uint16_t>(now) - age);
+}
 
 template <typename Family>
 class ConnectionTable {
  public:
   using Key = FlowKey<Family>;
   struct Hash {
-    std::uint32_t bucket[2];  // The two candidates; never equal unless there is only one bucket.
+    std::uint32_t bucket[2];  // The two candidates; never equal.
   };
   struct Entry {  // A copy, for callers that want it whole.
     Key key;
     FlowLink link;
-    FlowState state;
-    std::uint16_t age;  // Low 16 bits of the Ticks of the last packet.
+    FlowState state = FlowState::empty;
+    std::uint16_t age = 0;  // Low 16 bits of the Ticks of the last packet.
   };
 
   // `secret`: 16 bytes made at boot; keys the hash so that no stranger can fill chosen buckets.
-  // nullptr when `memory` has not enough.
-  static std::unique_ptr<ConnectionTable> create(std::size_t capacity, const std::uint8_t (&secret)[16],
+  // nullptr when `memory` has not enough, or `capacity` is beyond 2^30.
+  static std::unique_ptr<ConnectionTable> create(std::size_t capacity,
+                                                 const std::uint8_t (&secret)[16],
                                                  TableMemory memory = TableMemory::heap());
   ~ConnectionTable();
   ConnectionTable(const ConnectionTable&) = delete;
   ConnectionTable& operator=(const ConnectionTable&) = delete;
 
-  Hash hash(const Key& key) const;
+  Hash hash(const Key& key) const { return hash_words(flow_words<Family>(key)); }
   void prefetch(Hash hash) const;
-  // The entry's slot, or kNoSlot. Valid until the next insert() or erase().
+  // The entry's slot, or kNoSlot. Valid until the next insert(); erase() moves no other entry.
   Slot find(const Key& key, Hash hash) const;
 
-  // Called before an entry is dropped to make room or by sweep(): lets the caller free its NAT record.
+  // Called before an entry is dropped to make room: lets the caller free its NAT record.
   // It must not touch the table; entries to be erased with it go through erase() afterwards.
   using Evicted = void (*)(void* context, const Entry& entry);
 
-  // Inserts a key that is not in the table. Weak ones (weak, handshake) are refused, or replace another
-  // weak entry of the same buckets, once they hold a quarter of the capacity; none evicts a verified one.
-  Slot insert(const Key& key, Hash hash, FlowLink link, FlowState state, Ticks now, Evicted evicted, void* context);
+  // Inserts a key that is not in the table; `evicted` may be nullptr.
+  // At capacity, or with no room within reach, it takes the place of a weak entry within reach,
+  // never of a verified one. Weak newcomers (weak, handshake) together hold at most a quarter of
+  // the capacity: from there on they replace the longest idle weak entry of their own two buckets,
+  // or are refused.
+  Slot insert(const Key& key, Hash hash, FlowLink link, FlowState state, Ticks now, Evicted evicted,
+              void* context);
 
-  FlowLink link(Slot slot) const;
-  FlowState state(Slot slot) const;
-  std::uint16_t age(Slot slot) const;
-  Entry entry(Slot slot) const;
+  FlowLink link(Slot slot) const { return flow_meta::link(at(slot).meta()); }
+  FlowState state(Slot slot) const { return at(slot).state(); }
+  std::uint16_t age(Slot slot) const { return flow_meta::age(at(slot).meta()); }
+  Entry entry(Slot slot) const { return unpack(at(slot).words); }
   void set_link(Slot slot, FlowLink link);
-  // Refreshes the age, and sets the state; keeps the count of weak entries.
+  // Refreshes the age, and sets the state (not to empty); keeps the count of weak entries.
   void touch(Slot slot, FlowState state, Ticks now);
   void erase(Slot slot);
 
-  // Looks at up to `buckets` further buckets, going round. `expired(context, entry)` says whether an
-  // entry is to go. Returns true when this call completed a round over the whole table.
+  // Looks at up to `buckets` further buckets, going round. `expired(context, entry)` says whether
+  // an entry is to go, and frees what hangs on it; it must not touch the table. Returns true when
+  // this call completed a round, and never looks beyond the round's end. A round has shown every
+  // entry that was there when it began (and still is) to `expired`, also those that insertions
+  // moved meanwhile: a retired id that `expired` refuses is in no entry afterwards.
   using Expired = bool (*)(void* context, const Entry& entry);
   bool sweep(std::size_t buckets, Expired expired, void* context);
 
-  std::size_t capacity() const;  // Flows it promises to hold.
-  std::size_t slots() const;
-  std::size_t size() const;
-  std::size_t weak() const;
-  // Reads one slot from another thread, for display: false when empty. May be torn, never out of bounds.
+  std::size_t capacity() const {
+    return capacity_;
+  }  // Flows it promises to hold, and at most holds.
+  std::size_t slots() const { return std::size_t{bucket_count_} * Bucket::kEntries; }
+  std::size_t buckets() const { return bucket_count_; }
+  std::size_t size() const { return size_.load(std::memory_order_relaxed); }
+  std::size_t weak() const { return weak_.load(std::memory_order_relaxed); }  // And handshakes.
+  // Reads one slot from another thread, for display: false when empty. May be torn, never out of
+  // bounds.
   bool peek(Slot slot, Entry& out) const;
 
  private:
-  ConnectionTable();
-  struct Data;
-  std::unique_ptr<Data> data_;  // H1: replace by plain members; no indirection on the path.
+  using Bucket = FlowBucket<Family>;
+  using Words = FlowWords<Family>;
+  using Count = std::atomic<std::uint32_t>;  // Written by the owner alone: no locked instruction.
+  struct Reach;
+
+  ConnectionTable() = default;
+  Hash hash_words(const Words& key) const;
+  FlowEntry<Family>& at(Slot slot) { return table_[slot / 4].entries[slot % 4]; }
+  const FlowEntry<Family>& at(Slot slot) const { return table_[slot / 4].entries[slot % 4]; }
+  static Entry unpack(const Words& words);
+  static void add(Count& count, std::uint32_t delta) {
+    count.store(count.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
+  }
+
+  std::uint32_t alternative(const Words& entry, std::uint32_t bucket) const;
+  Slot longest_idle_weak(std::uint32_t bucket, Ticks now) const;
+  Slot weak_at_home(Hash hash, Ticks now) const;
+  Slot make_room(Hash hash, bool evict, Ticks now, Evicted evicted, void* context);
+  void move(Slot from, Slot to);
+  void drop(Slot slot, Evicted evicted, void* context);
+  bool pending(std::uint32_t bucket) const;
+  void flip(std::uint32_t bucket);
+  void sweep_bucket(std::uint32_t bucket, Expired expired, void* context);
+
+  Bucket* table_ = nullptr;
+  std::uint32_t bucket_count_ = 0;
+  std::uint32_t capacity_ = 0, weak_quota_ = 0;
+  HashSecret secret_;
+  Count size_{0}, weak_{0};
+
+  // The sweep: a bucket is pending while its bit differs from the round's. A round ends when none
+  // is; an entry that leaves a pending bucket makes its new one pending.
+  std::vector<std::uint64_t> swept_;
+  std::uint64_t round_ = ~std::uint64_t{0};  // All ones or all zeros.
+  std::uint32_t cursor_ = 0, pending_count_ = 0;
+
+  TableMemory memory_;
+  std::size_t bytes_ = 0;
 };
+
+template <typename Family>
+typename ConnectionTable<Family>::Hash ConnectionTable<Family>::hash_words(const Words& key) const {
+  const std::uint64_t h = keyed_hash(secret_, key);
+  // Multiply-shift: any number of buckets, no division.
+  const auto first = static_cast<std::uint32_t>((h >> 32) * bucket_count_ >> 32);
+  auto second = static_cast<std::uint32_t>((h & 0xffffffffu) * bucket_count_ >> 32);
+  if (second == first) second = first + 1 == bucket_count_ ? 0 : first + 1;
+  return {{first, second}};
+}
+
+template <typename Family>
+void ConnectionTable<Family>::prefetch(Hash hash) const {
+  for (const std::uint32_t bucket : hash.bucket) {
+    for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(&table_[bucket]) + line);
+    }
+  }
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::find(const Key& key, Hash hash) const {
+  const Words words = flow_words<Family>(key);
+  // Both buckets at once: which of the two holds a flow is a coin toss that no predictor learns.
+  unsigned found = match<Family>(table_[hash.bucket[0]], words) |
+                   match<Family>(table_[hash.bucket[1]], words) << Bucket::kEntries;
+  for (; found != 0; found &= found - 1) {
+    const auto at_bit = static_cast<unsigned>(std::countr_zero(found));
+    const Slot slot = hash.bucket[at_bit / 4] * 4 + at_bit % 4;
+    if (at(slot).occupied()) return slot;
+  }
+  return kNoSlot;
+}
+
+template <typename Family>
+void ConnectionTable<Family>::set_link(Slot slot, FlowLink link) {
+  constexpr std::uint64_t kMask = flow_meta::kLinkMask << flow_meta::kLinkShift;
+  auto& entry = at(slot);
+  entry.set_meta((entry.meta() & ~kMask) |
+                 (std::uint64_t{link.raw} << flow_meta::kLinkShift & kMask));
+}
+
+template <typename Family>
+void ConnectionTable<Family>::touch(Slot slot, FlowState state, Ticks now) {
+  auto& entry = at(slot);
+  const std::uint64_t before = entry.meta();
+  constexpr std::uint64_t kKept = (std::uint64_t{1} << flow_meta::kStateShift) - 1;
+  const std::uint64_t after = (before & kKept) | flow_meta::pack(0, {}, state, now);
+  if (after == before) return;  // Most packets: the line stays clean.
+  entry.set_meta(after);
+  const bool was_weak = counts_as_weak(flow_meta::state(before));
+  if (was_weak != counts_as_weak(state)) add(weak_, was_weak ? ~0u : 1u);
+}
+
+extern template class ConnectionTable<Ipv4>;
+extern template class ConnectionTable<Ipv6>;
 
 }  // namespace sluice

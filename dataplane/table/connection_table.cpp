@@ -1,0 +1,253 @@
+#include "dataplane/table/connection_table.h"
+
+#include <new>
+#include <utility>
+
+namespace sluice {
+
+// The buckets that a newcomer can reach, breadth first: its own two, then those that the residents
+// of the ones before could move to.
+template <typename Family>
+struct ConnectionTable<Family>::Reach {
+  static constexpr unsigned kParents = 2 + 2 * 4;             // Whose residents are followed.
+  static constexpr unsigned kBuckets = kParents + 2 * 4 * 4;  // Two levels.
+  std::uint32_t bucket[kBuckets];
+  Slot resident[kBuckets];  // The resident that would move here, of bucket[parent].
+  std::uint8_t parent[kBuckets];
+  unsigned count = 0;
+
+  void add(std::uint32_t to, Slot from, unsigned parent_index) {
+    bucket[count] = to;
+    resident[count] = from;
+    parent[count] = static_cast<std::uint8_t>(parent_index);
+    ++count;
+  }
+};
+
+namespace {
+
+// An empty slot of the bucket, or kNoSlot.
+template <typename Family>
+Slot empty_slot(const FlowBucket<Family>* table, std::uint32_t bucket) {
+  for (unsigned i = 0; i < FlowBucket<Family>::kEntries; ++i) {
+    if (!table[bucket].entries[i].occupied()) return bucket * FlowBucket<Family>::kEntries + i;
+  }
+  return kNoSlot;
+}
+
+}  // namespace
+
+template <typename Family>
+std::unique_ptr<ConnectionTable<Family>> ConnectionTable<Family>::create(
+    std::size_t capacity, const std::uint8_t (&secret)[16], TableMemory memory) {
+  if (capacity > std::size_t{1} << 30) return nullptr;
+  if (capacity == 0) capacity = 1;
+  std::unique_ptr<ConnectionTable> made(new (std::nothrow) ConnectionTable);
+  if (made == nullptr) return nullptr;
+  // Four slots a bucket, 4/3 slots a flow: a bucket for every three flows. Two at least, so that a
+  // flow's two candidates differ.
+  const std::size_t buckets = capacity <= 3 ? 2 : (capacity + 2) / 3;
+  made->bytes_ = buckets * sizeof(Bucket);
+  made->memory_ = std::move(memory);
+  made->table_ = static_cast<Bucket*>(made->memory_.allocate(made->bytes_));
+  if (made->table_ == nullptr) return nullptr;
+  made->bucket_count_ = static_cast<std::uint32_t>(buckets);
+  made->pending_count_ = made->bucket_count_;
+  made->swept_.assign(buckets / 64 + 1, 0);
+  made->capacity_ = static_cast<std::uint32_t>(capacity);
+  made->weak_quota_ = capacity < 4 ? 1 : made->capacity_ / 4;
+  made->secret_ = make_hash_secret(secret);
+  return made;
+}
+
+template <typename Family>
+ConnectionTable<Family>::~ConnectionTable() {
+  if (table_ != nullptr) memory_.release(table_, bytes_);
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, FlowState state,
+                                     Ticks now, Evicted evicted, void* context) {
+  Slot slot = kNoSlot;
+  if (counts_as_weak(state) && weak() >= weak_quota_) {
+    slot = weak_at_home(hash, now);
+    if (slot != kNoSlot) drop(slot, evicted, context);
+  } else {
+    if (size() < capacity_) slot = make_room(hash, false, now, evicted, context);
+    if (slot == kNoSlot && weak() > 0) slot = make_room(hash, true, now, evicted, context);
+  }
+  if (slot == kNoSlot) return kNoSlot;
+
+  Words words = flow_words<Family>(key);
+  words.back() = flow_meta::pack(key.vip_id, link, state, now);
+  at(slot).set(words);
+  add(size_, 1);
+  if (counts_as_weak(state)) add(weak_, 1);
+  return slot;
+}
+
+// A slot of one of the two candidates, empty when it returns: it was so, or its resident moved on,
+// or
+// (`evict`) a weak entry was dropped. kNoSlot, and nothing changed, when there is none within
+// reach.
+template <typename Family>
+Slot ConnectionTable<Family>::make_room(Hash hash, bool evict, Ticks now, Evicted evicted,
+                                        void* context) {
+  Reach reach;
+  reach.add(hash.bucket[0], kNoSlot, 0);
+  reach.add(hash.bucket[1], kNoSlot, 0);
+  for (unsigned i = 0; i < reach.count; ++i) {
+    const std::uint32_t bucket = reach.bucket[i];
+    Slot free = kNoSlot;
+    if (!evict) {
+      free = empty_slot(table_, bucket);
+    } else if (i == 0) {
+      free = weak_at_home(hash, now);
+    } else {
+      free = longest_idle_weak(bucket, now);
+    }
+    if (free == kNoSlot) {
+      if (i >= Reach::kParents) continue;
+      for (unsigned entry = 0; entry < Bucket::kEntries; ++entry) {
+        const std::uint32_t other = alternative(table_[bucket].entries[entry].words, bucket);
+        prefetch({{other, other}});
+        reach.add(other, bucket * Bucket::kEntries + entry, i);
+      }
+      continue;
+    }
+    if (evict) drop(free, evicted, context);
+    // All buckets on the way here had nothing to take, so this one is none of them: the chain of
+    // moves has no cycle.
+    for (unsigned step = i; reach.resident[step] != kNoSlot; step = reach.parent[step]) {
+      move(reach.resident[step], free);
+      free = reach.resident[step];
+    }
+    return free;
+  }
+  return kNoSlot;
+}
+
+template <typename Family>
+std::uint32_t ConnectionTable<Family>::alternative(const Words& entry, std::uint32_t bucket) const {
+  Words key = entry;
+  key.back() &= flow_meta::kVipMask;
+  const Hash hash = hash_words(key);
+  return hash.bucket[0] == bucket ? hash.bucket[1] : hash.bucket[0];
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::longest_idle_weak(std::uint32_t bucket, Ticks now) const {
+  Slot chosen = kNoSlot;
+  int longest = -1;
+  for (unsigned i = 0; i < Bucket::kEntries; ++i) {
+    const std::uint64_t meta = table_[bucket].entries[i].meta();
+    const int idle = idle_ticks(now, flow_meta::age(meta));
+    if (counts_as_weak(flow_meta::state(meta)) && idle > longest) {
+      longest = idle;
+      chosen = bucket * Bucket::kEntries + i;
+    }
+  }
+  return chosen;
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::weak_at_home(Hash hash, Ticks now) const {
+  const Slot a = longest_idle_weak(hash.bucket[0], now);
+  const Slot b = longest_idle_weak(hash.bucket[1], now);
+  if (a == kNoSlot || b == kNoSlot) return a == kNoSlot ? b : a;
+  return idle_ticks(now, age(a)) >= idle_ticks(now, age(b)) ? a : b;
+}
+
+template <typename Family>
+void ConnectionTable<Family>::move(Slot from, Slot to) {
+  at(to).set(at(from).words);
+  at(from).clear();
+  const std::uint32_t source = from / Bucket::kEntries, target = to / Bucket::kEntries;
+  if (pending(source) && !pending(target)) {
+    flip(target);
+    ++pending_count_;
+  }
+}
+
+template <typename Family>
+void ConnectionTable<Family>::drop(Slot slot, Evicted evicted, void* context) {
+  if (evicted != nullptr) evicted(context, entry(slot));
+  erase(slot);
+}
+
+template <typename Family>
+void ConnectionTable<Family>::erase(Slot slot) {
+  auto& entry = at(slot);
+  if (!entry.occupied()) return;
+  if (counts_as_weak(entry.state())) add(weak_, ~0u);
+  add(size_, ~0u);
+  entry.clear();
+}
+
+template <typename Family>
+bool ConnectionTable<Family>::pending(std::uint32_t bucket) const {
+  return ((swept_[bucket / 64] ^ round_) >> (bucket % 64) & 1) != 0;
+}
+
+template <typename Family>
+void ConnectionTable<Family>::flip(std::uint32_t bucket) {
+  swept_[bucket / 64] ^= std::uint64_t{1} << (bucket % 64);
+}
+
+template <typename Family>
+bool ConnectionTable<Family>::sweep(std::size_t buckets, Expired expired, void* context) {
+  for (; buckets > 0 && pending_count_ > 0; --buckets) {
+    if (pending(cursor_)) {
+      sweep_bucket(cursor_, expired, context);
+      flip(cursor_);
+      --pending_count_;
+      ++cursor_;
+    } else {
+      // What moves left behind: step over a word's worth of buckets that are done.
+      const std::uint64_t left = (swept_[cursor_ / 64] ^ round_) >> (cursor_ % 64);
+      cursor_ += left == 0 ? 64 - cursor_ % 64 : static_cast<unsigned>(std::countr_zero(left));
+    }
+    if (cursor_ >= bucket_count_) cursor_ = 0;
+  }
+  if (pending_count_ > 0) return false;
+  round_ = ~round_;  // All that was done is pending again.
+  pending_count_ = bucket_count_;
+  cursor_ = 0;
+  return true;
+}
+
+template <typename Family>
+void ConnectionTable<Family>::sweep_bucket(std::uint32_t bucket, Expired expired, void* context) {
+  const std::uint32_t ahead = bucket + 4 < bucket_count_ ? bucket + 4 : bucket;
+  prefetch({{ahead, ahead}});
+  for (unsigned i = 0; i < Bucket::kEntries; ++i) {
+    if (!table_[bucket].entries[i].occupied()) continue;
+    const Slot slot = bucket * Bucket::kEntries + i;
+    if (expired(context, entry(slot))) erase(slot);
+  }
+}
+
+template <typename Family>
+typename ConnectionTable<Family>::Entry ConnectionTable<Family>::unpack(const Words& words) {
+  const std::uint64_t meta = words.back();
+  return {flow_key<Family>(words), flow_meta::link(meta), flow_meta::state(meta),
+          flow_meta::age(meta)};
+}
+
+template <typename Family>
+bool ConnectionTable<Family>::peek(Slot slot, Entry& out) const {
+  if (slot >= slots()) return false;
+  Words words;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    // atomic_ref takes no const object in C++20; this only loads.
+    auto& word = const_cast<std::uint64_t&>(at(slot).words[i]);
+    words[i] = std::atomic_ref(word).load(std::memory_order_relaxed);
+  }
+  out = unpack(words);
+  return out.state != FlowState::empty;
+}
+
+template class ConnectionTable<Ipv4>;
+template class ConnectionTable<Ipv6>;
+
+}  // namespace sluice
