@@ -63,6 +63,7 @@ bed_kill() {
 
 bed_stop() {
   local code=$? name ns
+  set +e
   trap - EXIT INT TERM
   for name in "${!BED_PIDS[@]}"; do kill "${BED_PIDS[$name]}" 2>/dev/null; done
   for name in "${!BED_PIDS[@]}"; do

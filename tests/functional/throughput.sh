@@ -36,11 +36,12 @@ gateway() {
 # testpmd stands in the same place: it gives each frame the MAC of the other side's host, and both hosts
 # are told that the other is behind the wires.
 reference() {
-  bed_spawn testpmd gw dpdk-testpmd --lcores 0@0,1@1 --in-memory --no-pci --file-prefix "$BED" \
+  local memory="--in-memory"
+  [ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages)" -ge 128 ] || memory="--no-huge -m 256"
+  bed_spawn testpmd gw dpdk-testpmd --lcores 0@0,1@1 $memory --no-pci --file-prefix "$BED" \
     --vdev "net_af_packet0,iface=wire-north,blocksz=65536,framesz=2048,framecnt=4096,qdisc_bypass=1" \
     --vdev "net_af_packet1,iface=wire-south,blocksz=65536,framesz=2048,framecnt=4096,qdisc_bypass=1" \
-    $([ "$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages)" -ge 128 ] || echo --no-huge -m 256) \
-    -- --total-num-mbufs 16384 --forward-mode mac --eth-peer "0,$(mac client eth0)" --eth-peer "1,$(mac b1 eth0)" --auto-start
+    -- --total-num-mbufs 16384 --forward-mode mac --eth-peer "0,$(mac client eth0)" --eth-peer "1,$(mac b1 eth0)" --auto-start --stats-period 30
   sleep 3
   measure 10.0.2.11
 }
