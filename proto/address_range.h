@@ -2,7 +2,7 @@
 // or one address. Ownership: by value. Thread: any. Errors: parse says what would be right.
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -27,7 +27,7 @@ struct AddressRange {
   }
   // First and last address given out without being asked for: a prefix's network address, its IPv4
   // broadcast address and its IPv6 subnet-router anycast address (RFC 4291, 2.6.1) are spared where
-  // others remain. Not sparing() < first..last means every address is given out.
+  // others remain. Ranges and single addresses are given out whole.
   IpAddress first_automatic() const;
   IpAddress last_automatic() const;
   // Number of addresses, at most 2^63.

@@ -1,0 +1,22 @@
+// The rules of gateway.yaml: ranges, words, addresses, and what must fit together.
+// Thread: any, pure. Errors: added to the report, with the place each value was read from.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "config.pb.h"
+#include "config/yaml_message.h"
+
+namespace sluice {
+
+void check_gateway_config(const v1::GatewayConfig& config, YamlReport* report);
+
+// "HOST:PORT" and "[IPv6]:PORT".
+struct HostPort {
+  std::string host;
+  unsigned port = 0;
+};
+std::optional<HostPort> parse_host_port(const std::string& text);
+
+}  // namespace sluice
