@@ -1,0 +1,200 @@
+#include "dataplane/dpdk/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+#include <rte_prefetch.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+namespace sluice {
+namespace {
+
+// Idle policy back-off: so many polls without a packet are spent awake; then sleeps that grow. The
+// longest bounds what a first packet waits.
+constexpr unsigned kAwakePolls = 64;
+constexpr long kFirstSleepNs = 10'000;
+constexpr long kLongestSleepNs = 100'000;
+
+// A VLAN tag that the driver took off goes back, so that the packet is as it was on the wire. nullptr:
+// no room for it.
+rte_mbuf* restore_tag(rte_mbuf* packet) {
+  if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) [[likely]] return packet;
+  return rte_vlan_insert(&packet) == 0 ? packet : nullptr;
+}
+
+// The pipeline may have taken a tag off, or made a packet into its answer: then lengths differ.
+void fit(rte_mbuf* packet, std::uint32_t total_length) {
+  if (packet->pkt_len == total_length) [[likely]] return;
+  if (packet->nb_segs > 1) {  // Only ever cut: to an answer that fits the first buffer.
+    rte_pktmbuf_free(packet->next);
+    packet->next = nullptr;
+    packet->nb_segs = 1;
+  }
+  packet->data_len = static_cast<std::uint16_t>(total_length);
+  packet->pkt_len = total_length;
+}
+
+}  // namespace
+
+Worker::Worker(unsigned number, const Ports& ports, Exchange& exchange, std::unique_ptr<WorkerCounters> counters,
+               std::unique_ptr<Pipeline> pipeline)
+    : number_(number),
+      exchange_(exchange),
+      counters_(std::move(counters)),
+      pipeline_(std::move(pipeline)),
+      transmitter_(number, ports, exchange.transmit, *counters_),
+      to_worker_(exchange.hand_over.size()) {
+  const auto workers = static_cast<unsigned>(exchange.hand_over.size());
+  for (const Port& port : ports.all()) {
+    for (std::uint16_t queue = 0; queue < port.rx_queues; ++queue) {
+      if (queue % workers == number) queues_.push_back({port.id, queue, port.rss || workers == 1});
+    }
+  }
+}
+
+void Worker::run() {
+  prctl(PR_SET_TIMERSLACK, 1UL);  // Sleeps are meant as short as they are.
+  exchange_.rcu->online(number_);
+  TickCounter ticks(exchange_.clock, rte_rdtsc());
+  unsigned empty_polls = 0;
+  while (!exchange_.stop.load(std::memory_order_relaxed)) {
+    const unsigned packets = poll(ticks.at(rte_rdtsc()));
+    exchange_.rcu->quiescent(number_);
+    counters_->polls.add(1);
+    if (packets != 0) [[likely]] {
+      empty_polls = 0;
+      continue;
+    }
+    counters_->empty_polls.add(1);
+    rest(empty_polls);
+  }
+  exchange_.rcu->offline(number_);
+}
+
+unsigned Worker::poll(Ticks now) {
+  const ForwardingState& state = *exchange_.state.load(std::memory_order_acquire);
+  rte_mbuf* packets[Burst::kMax];
+  unsigned total = 0;
+  for (const RxQueue& queue : queues_) {
+    const unsigned count = rte_eth_rx_burst(queue.port, queue.queue, packets, Burst::kMax);
+    if (count == 0) continue;
+    counters_->received.add(count);
+    process(packets, count, queue.steered, state, now);
+    total += count;
+  }
+  if (const unsigned count = exchange_.hand_over[number_]->dequeue(packets, Burst::kMax); count != 0) {
+    process(packets, count, true, state, now);
+    total += count;
+  }
+  if (const unsigned count = exchange_.transmit[number_]->dequeue(packets, Burst::kMax); count != 0) {
+    for (unsigned i = 0; i < count; ++i) transmitter_.add(packets[i]->port, packets[i]);
+    total += count;
+  }
+  transmitter_.flush();
+  if (pipeline_->sweep(state, now)) sweep_rounds_.fetch_add(1, std::memory_order_release);
+  return total;
+}
+
+void Worker::process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state, Ticks now) {
+  fill(packets, count, steered);
+  pipeline_->process(burst_, state, *exchange_.routing, now);
+  dispatch();
+}
+
+void Worker::fill(rte_mbuf** packets, unsigned count, bool steered) {
+  unsigned filled = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    rte_mbuf* packet = restore_tag(packets[i]);
+    if (packet == nullptr) [[unlikely]] {
+      refuse(&packets[i], 1, DropReason::split_header);
+      continue;
+    }
+    auto* data = rte_pktmbuf_mtod(packet, std::uint8_t*);
+    rte_prefetch0(data);
+    burst_.handle[filled] = packet;
+    burst_.data[filled] = data;
+    burst_.length[filled] = packet->data_len;
+    burst_.total_length[filled] = packet->pkt_len;
+    burst_.tailroom[filled] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
+    burst_.in_port[filled] = packet->port;
+    burst_.steered[filled] = steered;
+    ++filled;
+  }
+  burst_.count = filled;
+}
+
+void Worker::dispatch() {
+  dropped_.count = punted_.count = unresolved_.count = 0;
+  for (unsigned i = 0; i < burst_.count; ++i) {
+    auto* packet = static_cast<rte_mbuf*>(burst_.handle[i]);
+    switch (burst_.verdict[i]) {
+      case Verdict::transmit:
+        fit(packet, burst_.total_length[i]);
+        transmitter_.add(burst_.out_port[i], packet);
+        break;
+      case Verdict::hand_over:
+        to_worker_[burst_.out_worker[i]].add(packet);
+        break;
+      case Verdict::punt:
+        punted_.add(packet);
+        break;
+      case Verdict::resolve:
+        fit(packet, burst_.total_length[i]);
+        packet->hash.usr = burst_.next_hop[i];
+        unresolved_.add(packet);
+        break;
+      case Verdict::drop:
+      case Verdict::pending:
+        dropped_.add(packet);
+        break;
+    }
+  }
+  hand_over();
+  if (punted_.count != 0) to_slow_path(punted_, *exchange_.punt);
+  if (unresolved_.count != 0) to_slow_path(unresolved_, *exchange_.resolve);
+  if (dropped_.count != 0) rte_pktmbuf_free_bulk(dropped_.packets, dropped_.count);
+}
+
+void Worker::hand_over() {
+  for (std::size_t worker = 0; worker < to_worker_.size(); ++worker) {
+    Batch& batch = to_worker_[worker];
+    if (batch.count == 0) continue;
+    const unsigned taken = exchange_.hand_over[worker]->enqueue(batch.packets, batch.count);
+    refuse(batch.packets + taken, batch.count - taken, DropReason::hand_over_full);
+    batch.count = 0;
+  }
+}
+
+void Worker::to_slow_path(Batch& batch, PacketRing& ring) {
+  const unsigned admitted = exchange_.slow_path_rate.admit(batch.count, rte_rdtsc());
+  refuse(batch.packets + admitted, batch.count - admitted, DropReason::slow_path_rate);
+  const unsigned taken = ring.enqueue(batch.packets, admitted);
+  refuse(batch.packets + taken, admitted - taken, DropReason::slow_path_full);
+}
+
+void Worker::refuse(rte_mbuf** packets, unsigned count, DropReason reason) {
+  if (count == 0) return;
+  counters_->drops[static_cast<unsigned>(reason)].add(count);
+  rte_pktmbuf_free_bulk(packets, count);
+}
+
+void Worker::rest(unsigned& empty_polls) {
+  if (exchange_.idle.load(std::memory_order_relaxed) == Idle::spin || empty_polls < kAwakePolls) {
+    ++empty_polls;
+    rte_pause();
+    return;
+  }
+  const unsigned doublings = empty_polls - kAwakePolls;
+  const long wanted = doublings > 6 ? kLongestSleepNs : kFirstSleepNs << doublings;
+  const timespec sleep{0, wanted < kLongestSleepNs ? wanted : kLongestSleepNs};
+  if (doublings <= 6) ++empty_polls;
+  // Offline, so that nobody's grace period waits for a sleeper.
+  exchange_.rcu->offline(number_);
+  nanosleep(&sleep, nullptr);
+  exchange_.rcu->online(number_);
+}
+
+}  // namespace sluice
