@@ -2,7 +2,8 @@
 // Used on both ends of the sockets of sluice-dataplane and sluice-control.
 //
 // Ownership: the decoder owns its buffer; a view it gives lives until its next call. Thread: one.
-// Units: bytes. Errors: a frame longer than the limit ends the stream: the decoder refuses everything
+// Units: bytes. Errors: a frame longer than the limit ends the stream: the decoder refuses
+// everything
 //   after it, since the start of the next frame is not known any more.
 #pragma once
 

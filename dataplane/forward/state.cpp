@@ -7,12 +7,35 @@ namespace sluice {
 static_assert(offsetof(VipBlock, service) <= 64, "a worker reads one line of a VIP");
 static_assert(sizeof(BackendRecord) <= 32, "two backends share a line");
 
+std::string protocol_name(std::uint8_t protocol) {
+  switch (protocol) {
+    case kProtocolTcp:
+      return "TCP";
+    case kProtocolUdp:
+      return "UDP";
+    case kProtocolSctp:
+      return "SCTP";
+    default:
+      return "protocol " + std::to_string(protocol);
+  }
+}
+
+IpAddress address_of(const BackendRecord& record) {
+  return record.address_bytes == 4 ? IpAddress::v4(record.address) : IpAddress::v6(record.address);
+}
+
+std::string to_text(const BackendRecord& record) {
+  return "backend " + std::to_string(record.id) + " (" +
+         address_port_text(address_of(record), record.port.host()) + ")";
+}
+
 const VipBlock* ForwardingState::find_vip(std::uint32_t vip_id, Be16 port) const {
   const VipIdentity* of = identity(vip_id);
   return of == nullptr ? nullptr : find_vip(of->address, of->protocol, port);
 }
 
-const VipBlock* ForwardingState::find_vip(const IpAddress& address, std::uint8_t protocol, Be16 port) const {
+const VipBlock* ForwardingState::find_vip(const IpAddress& address, std::uint8_t protocol,
+                                          Be16 port) const {
   return vips_.find(hash_of(address, protocol, port), [&](const VipBlock& vip) {
     return vip.port == port && vip.protocol == protocol && vip.address == address;
   });

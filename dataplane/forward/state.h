@@ -1,9 +1,11 @@
-// ForwardingState: what to do with packets to VIPs, immutable, one per generation. Pages and blocks (a VIP
-// with its Maglev table) are shared between generations, so that a change costs its own VIP.
+// ForwardingState: what to do with packets to VIPs, immutable, one per generation. Pages and blocks
+// (a VIP with its Maglev table) are shared between generations, so that a change costs its own VIP.
 //
-// Thread: built by StateBuilder (state_builder.h) on the server's thread; read by workers without a lock;
+// Thread: built by StateBuilder (state_builder.h) on the server's thread; read by workers without a
+// lock;
 //   freed after a grace period. Ownership: pointers given out live as long as the state.
-// Shapes: look-ups are two steps, so that a burst can prefetch all of its VIPs first: vip_hash() and
+// Shapes: look-ups are two steps, so that a burst can prefetch all of its VIPs first: vip_hash()
+// and
 //   prefetch_vip(), then find_vip(). No virtual call, no division.
 #pragma once
 
@@ -28,8 +30,8 @@ enum class Mode : std::uint8_t { nat, dsr_mac };
 struct BackendRecord {
   std::uint32_t id = 0;
   Be16 port{};
-  std::uint8_t address_bytes = 0;                // 4 or 16; 0: no such backend.
-  std::uint8_t address[16] = {};                 // Network order.
+  std::uint8_t address_bytes = 0;  // 4 or 16; 0: no such backend.
+  std::uint8_t address[16] = {};   // Network order.
   template <typename Family>
   typename Family::Address as() const {
     typename Family::Address a;
@@ -38,10 +40,16 @@ struct BackendRecord {
   }
 };
 
+IpAddress address_of(const BackendRecord& record);  // Of one that is there.
+std::string to_text(const BackendRecord& record);   // "backend 5 (10.0.0.1:8080)".
+
+inline constexpr std::uint8_t kProtocolSctp = 132;
+std::string protocol_name(std::uint8_t protocol);  // "TCP".
+
 // What people and the Maglev hash know a backend by; not read by workers.
 struct BackendInfo {
-  std::string name;             // Canonical "ADDRESS:PORT".
-  std::string target;           // "NAMESPACE/POD" or empty.
+  std::string name;    // Canonical "ADDRESS:PORT".
+  std::string target;  // "NAMESPACE/POD" or empty.
   friend bool operator==(const BackendInfo&, const BackendInfo&) = default;
 };
 
@@ -51,14 +59,14 @@ struct alignas(64) VipBlock {
   std::uint8_t protocol = 0;
   Be16 port{};
   Mode mode = Mode::nat;
-  bool any_masked = false;        // For people: `maglev` already has the masked members replaced.
+  bool any_masked = false;  // For people: `maglev` already has the masked members replaced.
   FlowTimers timers;
-  std::uint32_t id = 0;           // Of (address, protocol).
-  std::uint32_t counter = 0;      // Index of its counters; below the capacity of VIPs.
+  std::uint32_t id = 0;       // Of (address, protocol).
+  std::uint32_t counter = 0;  // Index of its counters; below the capacity of VIPs.
   // Backend id per slot, as new flows are to use it; empty: no usable backend. A view of `slots`.
   std::span<const std::uint32_t> maglev;
 
-  std::string service;            // For people.
+  std::string service;  // For people.
   // Members in order, for report, trace and `describe`.
   struct Member {
     std::uint32_t backend = 0, weight = 0;
@@ -67,7 +75,8 @@ struct alignas(64) VipBlock {
   };
   std::vector<Member> members;
   std::uint32_t maglev_size = 0;  // As control gave it; the size of `maglev` unless that is empty.
-  // The table as every gateway builds it, and the one in use: the same vector while nothing is masked.
+  // The table as every gateway builds it, and the one in use: the same vector while nothing is
+  // masked.
   std::shared_ptr<const std::vector<std::uint32_t>> table, slots;
 };
 
@@ -96,18 +105,19 @@ class ForwardingState {
  public:
   // The address part of a lookup: who owns the destination address of a packet.
   struct AddressEntry {
-    bool served = false;          // A VIP address of ours.
+    bool served = false;  // A VIP address of ours.
     Unserved unserved = Unserved::reject;
   };
 
   template <typename Family>
-  std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol, Be16 port) const {
+  std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol,
+                         Be16 port) const {
     return hash_of<Family>(address.data(), protocol, port);
   }
   void prefetch_vip(std::uint32_t hash) const { vips_.prefetch(hash); }
   template <typename Family>
-  const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol, Be16 port,
-                           std::uint32_t hash) const {
+  const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol,
+                           Be16 port, std::uint32_t hash) const {
     return vips_.find(hash, [&](const VipBlock& vip) {
       return vip.port == port && vip.protocol == protocol && is<Family>(vip.address, address);
     });
@@ -128,11 +138,13 @@ class ForwardingState {
   // The backend of a new flow; nullptr when the VIP has none that is usable.
   const BackendRecord* choose(const VipBlock& vip, std::uint64_t flow_hash) const {
     if (vip.maglev.empty()) return nullptr;
-    return backend(vip.maglev[maglev_slot(flow_hash, static_cast<std::uint32_t>(vip.maglev.size()))]);
+    return backend(
+        vip.maglev[maglev_slot(flow_hash, static_cast<std::uint32_t>(vip.maglev.size()))]);
   }
   std::uint64_t generation() const { return generation_; }
 
-  // Off the hot path: from a connection table's key back to its VIP; nullptr when there is none any more.
+  // Off the hot path: from a connection table's key back to its VIP; nullptr when there is none any
+  // more.
   const VipIdentity* identity(std::uint32_t vip_id) const {
     const VipIdentity* identity = identities_.find(vip_id);
     return identity != nullptr && identity->vips != 0 ? identity : nullptr;
@@ -146,7 +158,8 @@ class ForwardingState {
   std::size_t address_count() const { return addresses_.size(); }
   std::size_t backend_count() const { return backend_count_; }
   std::uint32_t backend_end() const { return backends_.end(); }  // Above the highest backend id.
-  // visit(const VipBlock&), in no order that means anything. In steps: of page 0 to vip_pages() - 1.
+  // visit(const VipBlock&), in no order that means anything. In steps: of page 0 to vip_pages()
+  // - 1.
   template <typename Visit>
   void for_each_vip(Visit visit) const {
     vips_.for_each([&](const auto& block) { visit(*block); });
@@ -191,7 +204,8 @@ class ForwardingState {
   }
   template <typename Family>
   static bool is(const IpAddress& a, const typename Family::Address& b) {
-    return a.size() == Family::kAddressBytes && std::memcmp(a.data(), b.data(), Family::kAddressBytes) == 0;
+    return a.size() == Family::kAddressBytes &&
+           std::memcmp(a.data(), b.data(), Family::kAddressBytes) == 0;
   }
 
   std::uint64_t generation_ = 0;

@@ -4,11 +4,11 @@
 //   builder.upsert(VipSpec{...});
 //   Result<StateBuilder::Built> built = builder.build(generation, counters);
 //
-// Blocks, tables and pages nothing changed in are the base's own. A VIP gets a new Maglev table only when
-// its active members or its size changed. build() may be called once.
+// Blocks, tables and pages nothing changed in are the base's own. A VIP gets a new Maglev table
+// only when its active members or its size changed. build() may be called once.
 //
-// Thread: one (the server's). Ownership: specs by value; the result is shared. Units: ports in host order.
-// Errors: build() refuses with a sentence that names the object; the base is never touched.
+// Thread: one (the server's). Ownership: specs by value; the result is shared. Units: ports in host
+// order. Errors: build() refuses with a sentence that names the object; the base is never touched.
 #pragma once
 
 #include <compare>
@@ -34,7 +34,7 @@ struct VipId {  // Of one VIP: (address, protocol, port).
 };
 struct VipSpec {
   VipId key;
-  std::uint32_t id = 0;      // Of (address, protocol).
+  std::uint32_t id = 0;  // Of (address, protocol).
   std::string service;
   Mode mode = Mode::nat;
   std::uint32_t maglev_size = 0;
@@ -54,14 +54,18 @@ struct AddressSpec {
 
 struct StateLimits {
   std::uint32_t vips = 16384;
-  std::uint32_t backends = 65536;                // Ids below this.
-  std::uint32_t vip_ids = kFirstNatSourceId;     // Ids below this.
-  std::uint32_t maglev_size = 1u << 24;          // Slots of one VIP,
-  std::uint64_t slots = std::uint64_t{1} << 28;  //   of all (4 bytes each).
+  std::uint32_t backends = 65536;                  // Ids below this.
+  std::uint32_t vip_ids = kFirstNatSourceId;       // Ids below this.
+  std::uint32_t maglev_size = 1u << 24;            // Slots of one VIP,
+  std::uint64_t slots = std::uint64_t{1} << 28;    //   of all (4 bytes each).
   std::uint64_t members = std::uint64_t{1} << 24;  // Of all VIPs.
 };
 
-// Indexes of VIP counters not in use. An index comes back only when no worker counts on it any more.
+// The longest timer a connection table can tell from its age of 16 bits, in Ticks.
+inline constexpr std::uint16_t kMaxTimer = (1u << 15) - 1;
+
+// Indexes of VIP counters not in use. An index comes back only when no worker counts on it any
+// more.
 class CounterIndexes {
  public:
   explicit CounterIndexes(std::uint32_t capacity) : capacity_(capacity) {}
@@ -81,7 +85,8 @@ class StateBuilder {
     whole,  // What is not mentioned goes.
   };
   // `base`: the state to change, or nullptr for none.
-  StateBuilder(std::shared_ptr<const ForwardingState> base, const StateLimits& limits, Scope scope = Scope::delta);
+  StateBuilder(std::shared_ptr<const ForwardingState> base, const StateLimits& limits,
+               Scope scope = Scope::delta);
 
   // The last word on an object counts. To remove what is not there is no error.
   void upsert(VipSpec vip);
@@ -94,8 +99,11 @@ class StateBuilder {
   struct Built {
     std::shared_ptr<const ForwardingState> state;
     std::uint32_t tables_built = 0;
-    std::vector<std::uint32_t> new_counters;      // Indexes given to new VIPs.
-    std::vector<std::uint32_t> retired_counters;  // Of VIPs that went: to give_back() after the grace period.
+    std::vector<std::uint32_t> new_counters;  // Indexes given to new VIPs.
+    std::vector<std::uint32_t>
+        inherited_counters;  // The same, taken from VIPs that went in this very build.
+    std::vector<std::uint32_t>
+        retired_counters;  // Of VIPs that went: to give_back() after the grace period.
     // Ids that stood for something in the base and stand for nothing now.
     std::vector<std::uint32_t> retired_backends, retired_vip_ids;
     std::vector<std::uint32_t> new_backends, new_vip_ids;  // The other way round.
@@ -107,20 +115,20 @@ class StateBuilder {
   void complete_scope();
   Status apply_addresses();
   Status apply_backends();
-  Status release_vips();
+  void release_vips();
   Status add_vips(CounterIndexes& counters);
   Status remove_backends();
   Status remove_addresses();
-  Status check_limits() const;
+  void list_ids();
 
   Status check_vip(const VipSpec& spec) const;
   Status check_members(const VipSpec& spec) const;
-  Status claim_id(const VipSpec& spec);
+  Status check_id(const VipSpec& spec) const;
   Status add_vip(const VipSpec& spec, CounterIndexes& counters);
-  void set_table(VipBlock& block, const VipBlock* old);
-  void count_members(const VipBlock& vip, bool add);
-  void undo_counters(CounterIndexes& counters);
-  void edit_address(const AddressBlock& old, AddressBlock block);
+  Result<std::uint32_t> take_counter(CounterIndexes& counters);
+  void count(const VipBlock& vip, bool add);
+  void replace(const AddressBlock& old, AddressBlock block);
+  std::string user_of(std::uint32_t backend) const;
 
   std::shared_ptr<const ForwardingState> base_;
   StateLimits limits_;
@@ -129,6 +137,7 @@ class StateBuilder {
   std::map<std::uint32_t, std::optional<BackendSpec>> backends_;
   std::map<IpAddress, std::optional<AddressSpec>> addresses_;
   std::shared_ptr<ForwardingState> next_;
+  std::vector<std::uint32_t> touched_ids_;  // VIP ids that gained or lost a VIP.
   Built built_;
 };
 

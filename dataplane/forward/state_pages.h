@@ -1,10 +1,12 @@
-// PagedArray and PagedHash: the containers a ForwardingState is made of. A copy shares all pages with
-// its original; editing the copy clones the pages it touches and no other, so a change costs its own
-// pages, whatever the size of the whole.
+// PagedArray and PagedHash: the containers a ForwardingState is made of. A copy shares all pages
+// with its original; editing the copy clones the pages it touches and no other, so a change costs
+// its own pages, whatever the size of the whole.
 //
-// Thread: a copy is edited by one thread while its original stays alive; once published it is read-only
+// Thread: a copy is edited by one thread while its original stays alive; once published it is
+// read-only
 //   and readers take no lock. Ownership: pages are counted references; elements of a PagedHash are
-//   shared, immutable blocks. Errors: PagedHash::insert gives false when a bucket cannot hold one more.
+//   shared, immutable blocks. Errors: PagedHash::insert gives false when a bucket cannot hold one
+//   more.
 #pragma once
 
 #include <array>
@@ -24,7 +26,8 @@ class PagedArray {
   // nullptr where no page is; else the element, which may be one that was never set.
   const T* find(std::uint32_t index) const {
     const std::uint32_t page = index >> kPageBits;
-    if (page >= pages_.size() || pages_[page] == nullptr) [[unlikely]] return nullptr;
+    if (page >= pages_.size() || pages_[page] == nullptr) [[unlikely]]
+      return nullptr;
     return &pages_[page]->items[index & (kPageSize - 1)];
   }
 
@@ -52,9 +55,9 @@ class PagedArray {
   std::vector<std::shared_ptr<Page>> pages_;
 };
 
-// Blocks by a 32-bit hash of their key. A bucket is one cache line with the whole hash of each of its
-// entries, so that a look-up reads page pointer, bucket and block, and no block but the right one. A full
-// bucket spills into the next ones of its page.
+// Blocks by a 32-bit hash of their key. A bucket is one cache line with the whole hash of each of
+// its entries, so that a look-up reads page pointer, bucket and block, and no block but the right
+// one. A full bucket spills into the next ones of its page.
 template <typename Block>
 class PagedHash {
  public:
@@ -75,12 +78,14 @@ class PagedHash {
       for (std::uint32_t i = 0; i < bucket.count; ++i) {
         if (bucket.hash[i] == hash && matches(*bucket.block[i])) return bucket.block[i];
       }
-      if (!bucket.spilled) [[likely]] return nullptr;
+      if (!bucket.spilled) [[likely]]
+        return nullptr;
     }
     return nullptr;
   }
 
-  // Adds a block whose key is not there yet. False: no room even in a larger table, nothing changed.
+  // Adds a block whose key is not there yet. False: no room even in a larger table, nothing
+  // changed.
   bool insert(std::uint32_t hash, std::shared_ptr<const Block> block) {
     if (size_ >= 2 * kBuckets * pages_.size() && !grow()) return false;
     while (!place(edit_page(hash), hash, block)) {
@@ -144,12 +149,15 @@ class PagedHash {
   static_assert(sizeof(Bucket) == 64);
   struct Page {
     std::array<Bucket, kBuckets> buckets;
-    std::vector<std::pair<std::uint32_t, std::shared_ptr<const Block>>> entries;  // Owns what buckets point to.
+    std::vector<std::pair<std::uint32_t, std::shared_ptr<const Block>>>
+        entries;  // Owns what buckets point to.
   };
 
   static std::uint32_t bucket_of(std::uint32_t hash) { return hash & (kBuckets - 1); }
   // The number of pages is a power of two.
-  std::size_t page_number(std::uint32_t hash) const { return (hash / kBuckets) & (pages_.size() - 1); }
+  std::size_t page_number(std::uint32_t hash) const {
+    return (hash / kBuckets) & (pages_.size() - 1);
+  }
   const Page* page_of(std::uint32_t hash) const { return pages_[page_number(hash)].get(); }
 
   Page& edit_page(std::uint32_t hash) {

@@ -1,7 +1,8 @@
-// Host: what the control-socket server needs of the process it runs in. sluice-dataplane implements it
-// over DPDK; tests implement it in a few lines.
+// Host: what the control-socket server needs of the process it runs in. sluice-dataplane implements
+// it over DPDK; tests implement it in a few lines.
 //
-// Thread: every method is called on the server's thread and returns at once; none blocks or waits for a
+// Thread: every method is called on the server's thread and returns at once; none blocks or waits
+// for a
 //   worker. Ownership: see each method. Errors: none; what cannot be told is left empty.
 #pragma once
 
@@ -26,15 +27,16 @@ struct WorkerView {
   const WorkerCounters* counters = nullptr;
   const Pipeline* pipeline = nullptr;
   unsigned lcore = 0;
-  // Whole rounds of Pipeline::sweep() the worker has completed since it started. Written by the worker
-  // (release), after the sweep() that returned true; also counts on while there is no traffic.
+  // Whole rounds of Pipeline::sweep() the worker has completed since it started. Written by the
+  // worker (release), after the sweep() that returned true; also counts on while there is no
+  // traffic.
   const std::atomic<std::uint64_t>* sweep_rounds = nullptr;
 };
 
 // A count of the slow path's, or of the process as a whole, shown beside the drop reasons.
 struct NamedCounter {
-  std::string name;         // Lower case with dashes, for instance "slow-path-rate-limited".
-  std::string help;         // What it means and what to do.
+  std::string name;  // Lower case with dashes, for instance "slow-path-rate-limited".
+  std::string help;  // What it means and what to do.
   std::uint64_t value = 0;
 };
 
@@ -42,11 +44,13 @@ class Host {
  public:
   virtual ~Host() = default;
 
-  // Makes `state` the one workers take up at their next burst, and tells the slow path of its addresses
-  // and backends. The server keeps its own reference to the state before until the grace period is
-  // over, so workers may go on with raw pointers; other threads keep a copy of the shared_ptr.
+  // Makes `state` the one workers take up at their next burst, and tells the slow path of its
+  // addresses and backends. The server keeps its own reference to the state before until the grace
+  // period is over, so workers may go on with raw pointers; other threads keep a copy of the
+  // shared_ptr.
   virtual void publish(std::shared_ptr<const ForwardingState> state) = 0;
-  // A token for "every worker has passed a quiescent state since this call" (rte_rcu_qsbr start and check).
+  // A token for "every worker has passed a quiescent state since this call" (rte_rcu_qsbr start and
+  // check).
   virtual std::uint64_t grace_start() = 0;
   virtual bool grace_passed(std::uint64_t token) = 0;
 
