@@ -1,12 +1,14 @@
 // Burst: up to 64 packets on their way through one worker, held as a structure of arrays.
-// The DPDK side fills the first part from mbufs, the pipeline the rest; tests fill it from plain memory.
+// The DPDK side fills the first part from mbufs, the pipeline the rest; tests fill it from plain
+// memory.
 // Ownership: the packets stay the caller's; nothing here frees one. Thread: one worker.
 // Units: lengths in bytes, without FCS.
-// Lengths may change: the pipeline removes VLAN tags and turns a refused packet into its answer in place.
-//   data[i] never moves. Wherever length[i] or total_length[i] differs from what the caller filled in, the
-//   caller trims or extends its buffer to the new total_length[i] before it sends the packet.
-// Errors: a refused packet has verdict drop and a reason; or it was turned into an answer (TCP RST, ICMP
-//   unreachable), then its verdict is that of the answer and reason says what was refused.
+// Lengths may change: the pipeline removes VLAN tags and turns a refused packet into its answer in
+//   place. data[i] never moves. Wherever length[i] or total_length[i] differs from what the caller
+//   filled in, the caller trims or extends its buffer to the new total_length[i] before it sends
+//   the packet.
+// Errors: a refused packet has verdict drop and a reason; or it was turned into an answer (TCP RST,
+//   ICMP unreachable), then its verdict is that of the answer and reason says what was refused.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +19,13 @@
 namespace sluice {
 
 enum class Verdict : std::uint8_t {
-  pending = 0,    // No stage has decided yet.
-  transmit,       // On out_port[i]; MACs are written.
-  drop,           // reason[i] says why; it is counted.
-  punt,           // To the TAP of the port it came in by.
-  hand_over,      // To worker out_worker[i], which processes it from the start.
-  resolve,        // To the slow path: wait for the neighbour of next_hop[i]; the packet is complete but for its MACs.
+  pending = 0,  // No stage has decided yet.
+  transmit,     // On out_port[i]; MACs are written.
+  drop,         // reason[i] says why; it is counted.
+  punt,         // To the TAP of the port it came in by.
+  hand_over,    // To worker out_worker[i], which processes it from the start.
+  resolve,  // To the slow path: wait for the neighbour of next_hop[i]; the packet is complete but
+            // for its MACs.
 };
 
 struct Burst {
@@ -30,13 +33,15 @@ struct Burst {
 
   // Filled by the caller.
   unsigned count = 0;
-  void* handle[kMax];              // The caller's own (an mbuf).
-  std::uint8_t* data[kMax];        // Ethernet header.
-  std::uint32_t length[kMax];      // Contiguous bytes at data.
-  std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in several segments.
-  std::uint32_t tailroom[kMax] = {};  // Bytes that may be written behind data + length; 0 is always right.
-  std::uint16_t in_port[kMax];     // DPDK port number.
-  bool steered[kMax];              // Already with its owner: handed over, or hashed by the NIC.
+  void* handle[kMax];                // The caller's own (an mbuf).
+  std::uint8_t* data[kMax];          // Ethernet header.
+  std::uint32_t length[kMax];        // Contiguous bytes at data.
+  std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in
+                                     // several segments.
+  std::uint32_t tailroom[kMax] =
+      {};  // Bytes that may be written behind data + length; 0 is always right.
+  std::uint16_t in_port[kMax];  // DPDK port number.
+  bool steered[kMax];           // Already with its owner: handed over, or hashed by the NIC.
 
   // Filled by the pipeline.
   Verdict verdict[kMax];

@@ -1,4 +1,5 @@
-// Counters of one worker: written by that worker alone with relaxed stores, read by the server's thread.
+// Counters of one worker: written by that worker alone with relaxed stores, read by the server's
+// thread.
 // Shapes: VIPs by VipBlock::counter, backends by id, drops by DropReason. Sized once, never moved.
 #pragma once
 
@@ -13,7 +14,9 @@ namespace sluice {
 // A counter with one writer: a plain add without a locked instruction, readable from elsewhere.
 class Counter {
  public:
-  void add(std::uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(std::uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   std::uint64_t read() const { return value_.load(std::memory_order_relaxed); }
   void reset() { value_.store(0, std::memory_order_relaxed); }
 
@@ -36,9 +39,10 @@ struct WorkerCounters {
   Counter drops[static_cast<unsigned>(DropReason::count)];
   // Of these the pipeline counts handed_over and punted; the worker's loop the others.
   Counter received, transmitted, handed_over, punted, polls, empty_polls;
-  Counter answers;             // Refused packets answered with a TCP RST or an ICMP unreachable.
-  Counter answers_limited;     // Not answered: beyond slowPath.icmpPerSecond, or no room in the buffer.
-  Counter untracked;           // Forwarded by Maglev alone, the connection table being full (direct return).
+  Counter answers;  // Refused packets answered with a TCP RST or an ICMP unreachable.
+  Counter
+      answers_limited;  // Not answered: beyond slowPath.icmpPerSecond, or no room in the buffer.
+  Counter untracked;  // Forwarded by Maglev alone, the connection table being full (direct return).
 };
 
 }  // namespace sluice

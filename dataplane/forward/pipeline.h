@@ -2,7 +2,8 @@
 // parse -> which VIP -> which flow -> else which backend (Maglev) -> rewrite by mode -> next hop.
 //
 // Thread: one worker owns a Pipeline and its tables. No lock, allocation, system call, log line or
-//   division inside. Errors: every refused packet gets a DropReason and is counted here, nowhere else.
+//   division inside. Errors: every refused packet gets a DropReason and is counted here, nowhere
+//   else.
 // Units: Ticks for time. Shapes: see burst.h.
 #pragma once
 
@@ -20,16 +21,18 @@
 namespace sluice {
 
 struct PipelineConfig {
-  std::uint16_t worker = 0;                 // Its number, as in a RETA.
+  std::uint16_t worker = 0;  // Its number, as in a RETA.
   std::uint16_t workers = 1;
   std::uint32_t flows_ipv4 = 1 << 20, flows_ipv6 = 1 << 18, nat_flows = 1 << 18;
   std::uint32_t backend_capacity = 65536;
-  std::uint32_t icmp_per_second = 1000;     // RST and ICMP made here.
-  std::uint8_t secret[16] = {};             // Keys the connection tables; the same for all workers of a process.
-  std::uint64_t maglev_seed = 0;            // Keys the choice of a slot; the same on every gateway.
+  std::uint32_t icmp_per_second = 1000;  // RST and ICMP made here.
+  std::uint8_t secret[16] =
+      {};  // Keys the connection tables; the same for all workers of a process.
+  std::uint64_t maglev_seed = 0;  // Keys the choice of a slot; the same on every gateway.
   // By DPDK port number: how flows that enter there are spread over workers.
   std::vector<std::shared_ptr<const Steering>> steering;
-  // By DPDK port number: the ports' own MACs; frames for another one are dropped. Empty: not checked.
+  // By DPDK port number: the ports' own MACs; frames for another one are dropped. Empty: not
+  // checked.
   std::vector<std::array<std::uint8_t, 6>> port_mac;
   TableMemory memory = TableMemory::heap();
 };
@@ -43,14 +46,16 @@ class Pipeline {
   // Decides every packet of the burst: each has a final verdict afterwards.
   void process(Burst& burst, const ForwardingState& state, const Routing& routing, Ticks now);
 
-  // Ages the tables a little; once per poll. Returns true when a whole round was completed by this call.
+  // Ages the tables a little; once per poll. Returns true when a whole round was completed by this
+  // call.
   bool sweep(const ForwardingState& state, Ticks now);
 
   const ConnectionTable<Ipv4>& flows_ipv4() const;
   const ConnectionTable<Ipv6>& flows_ipv6() const;
-  std::uint32_t nat_records() const;        // In use.
+  std::uint32_t nat_records() const;  // In use.
 
-  // H2: the rest is yours (NAT records, cursors, token bucket), as private members or a worker-state struct.
+  // H2: the rest is yours (NAT records, cursors, token bucket), as private members or a
+  // worker-state struct.
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -1,8 +1,8 @@
 // Trace and flows: what the pipeline would do with a packet, and which flows it tracks, for people.
 // The decisions are those of the pipeline's own functions; nothing is sent, counted or changed.
 //
-// Thread: the server's, while workers run: entries are read one at a time and may be a moment old, a
-//   single one may be torn, never out of bounds. `state` must be held by the caller.
+// Thread: the server's, while workers run: entries are read one at a time and may be a moment old,
+//   a single one may be torn, never out of bounds. `state` must be held by the caller.
 // Ownership: plain values. Units: host order for ports.
 #pragma once
 
@@ -21,29 +21,29 @@ namespace sluice {
 
 // A packet as a client would send it.
 struct TraceInput {
-  IpAddress source, destination;      // Of one family.
+  IpAddress source, destination;  // Of one family.
   std::uint16_t source_port = 0, destination_port = 0;
   std::uint8_t protocol = kProtocolTcp;
-  std::uint8_t tcp_flags = 0x02;      // As in the header; SYN.
-  std::uint16_t in_port = 0;          // DPDK port it arrives on.
+  std::uint8_t tcp_flags = 0x02;  // As in the header; SYN.
+  std::uint16_t in_port = 0;      // DPDK port it arrives on.
 };
 
 struct TraceStep {
-  std::string stage;                  // "packet", "vip", "worker", "flow", "backend", "mode", "route".
-  std::string text;                   // What was found, and why.
+  std::string stage;  // "packet", "vip", "worker", "flow", "backend", "mode", "route".
+  std::string text;   // What was found, and why.
 };
 
 struct TraceResult {
   std::vector<TraceStep> steps;
-  std::string verdict;                // "transmit", "drop", "slow-path", "reject".
+  std::string verdict;                   // "transmit", "drop", "slow-path", "reject".
   DropReason reason = DropReason::none;  // For drop and reject.
-  const VipBlock* vip = nullptr;      // Owned by the state.
+  const VipBlock* vip = nullptr;         // Owned by the state.
   bool flow_exists = false;
   const BackendRecord* backend = nullptr;  // Owned by the state; nullptr: none chosen.
-  Mode mode = Mode::nat;              // When a backend was chosen.
-  NextHop next_hop{};                 // state none: none was reached.
+  Mode mode = Mode::nat;                   // When a backend was chosen.
+  NextHop next_hop{};                      // state none: none was reached.
   NextHopIndex next_hop_index = kNoNextHop;
-  std::uint16_t worker = 0;           // That owns, or would own, the flow.
+  std::uint16_t worker = 0;  // That owns, or would own, the flow.
 };
 
 // `workers`: all pipelines, by worker number.
@@ -57,10 +57,10 @@ struct FlowView {
   IpAddress vip;
   std::uint16_t vip_port = 0;
   std::uint32_t backend_id = 0;
-  IpAddress backend;                  // size() 0: the backend is gone.
+  IpAddress backend;  // size() 0: the backend is gone.
   std::uint16_t backend_port = 0;
   bool nat = false;
-  IpAddress nat_source;               // NAT only, as is the port.
+  IpAddress nat_source;  // NAT only, as is the port.
   std::uint16_t nat_port = 0;
   FlowState state = FlowState::empty;
   std::uint32_t idle_seconds = 0;

@@ -11,15 +11,20 @@
 
 namespace sluice {
 
-// A 16-bit value as it stands in the packet. Conversion is explicit, so byte order cannot be forgotten.
-struct Be16 {
+// A 16-bit value as it stands in the packet, at any address. Conversion is explicit, so byte order
+// cannot be forgotten.
+struct __attribute__((packed)) Be16 {
   std::uint16_t raw = 0;
-  static constexpr Be16 from_host(std::uint16_t v) { return {static_cast<std::uint16_t>((v << 8) | (v >> 8))}; }
-  constexpr std::uint16_t host() const { return static_cast<std::uint16_t>((raw << 8) | (raw >> 8)); }
-  friend constexpr bool operator==(Be16, Be16) = default;
+  static constexpr Be16 from_host(std::uint16_t v) {
+    return {static_cast<std::uint16_t>((v << 8) | (v >> 8))};
+  }
+  constexpr std::uint16_t host() const {
+    return static_cast<std::uint16_t>((raw << 8) | (raw >> 8));
+  }
+  friend constexpr bool operator==(Be16 a, Be16 b) { return a.raw == b.raw; }
 };
 static_assert(std::endian::native == std::endian::little, "Sluice runs on x86-64");
-static_assert(sizeof(Be16) == 2);
+static_assert(sizeof(Be16) == 2 && alignof(Be16) == 1);
 
 struct Ipv4 {
   static constexpr std::size_t kAddressBytes = 4;

@@ -1,0 +1,200 @@
+#include "dataplane/packet/parse.h"
+
+#include "dataplane/packet/checksum.h"
+#include "dataplane/packet/headers.h"
+
+namespace sluice {
+namespace {
+
+// One packet on its way through the layers; each layer starts where the one before left `at`.
+struct Cursor {
+  const std::uint8_t* data;
+  std::uint32_t contiguous;  // Bytes at data.
+  std::uint32_t end;         // Bytes of the packet as far as the layer above vouches for them.
+  std::uint32_t at;
+
+  // none if `bytes` more are there to be read, else the reason.
+  DropReason need(std::uint32_t bytes, DropReason truncated) const {
+    if (at + bytes > end) return truncated;
+    if (at + bytes > contiguous) return DropReason::split_header;
+    return DropReason::none;
+  }
+  template <typename Header>
+  const Header& header() const {
+    return *reinterpret_cast<const Header*>(data + at);
+  }
+};
+
+// Leaves the EtherType behind the tags in `type`.
+DropReason parse_ethernet(Cursor& cursor, ParsedBurst& out, unsigned i, std::uint16_t& type) {
+  constexpr DropReason kTruncated = DropReason::ethernet_truncated;
+  if (const auto r = cursor.need(sizeof(EthernetHeader), kTruncated); r != DropReason::none)
+    return r;
+  const auto& ethernet = cursor.header<EthernetHeader>();
+  out.group[i] = (ethernet.destination[0] & 1) != 0;
+  type = ethernet.type.host();
+  cursor.at = sizeof(EthernetHeader);
+  while (type == kEtherTypeVlan || type == kEtherTypeQinQ) {
+    if (out.vlan_tags[i] == kMaxVlanTags) return DropReason::vlan_depth;
+    if (const auto r = cursor.need(kVlanTagBytes, kTruncated); r != DropReason::none) return r;
+    Be16 next;
+    std::memcpy(&next, cursor.data + cursor.at + 2, sizeof(next));
+    type = next.host();
+    cursor.at += kVlanTagBytes;
+    ++out.vlan_tags[i];
+  }
+  out.l3[i] = static_cast<std::uint16_t>(cursor.at);
+  return DropReason::none;
+}
+
+DropReason parse_ipv4(Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (const auto r = cursor.need(sizeof(Ipv4Header), DropReason::ipv4_truncated);
+      r != DropReason::none) {
+    return r;
+  }
+  const auto& ip = cursor.header<Ipv4Header>();
+  if (ip.version_ihl >> 4 != 4) return DropReason::ipv4_version;
+  const std::uint32_t header = ip.header_bytes();
+  const std::uint32_t total = ip.total_length.host();
+  if (header < sizeof(Ipv4Header) || header > total) return DropReason::ipv4_header_length;
+  if (cursor.at + total > cursor.end) return DropReason::ipv4_total_length;
+  if (const auto r = cursor.need(header, DropReason::ipv4_truncated); r != DropReason::none)
+    return r;
+  if (fold(sum_bytes(cursor.data + cursor.at, header)) != 0xffff) return DropReason::ipv4_checksum;
+  out.protocol[i] = ip.protocol;
+  if ((ip.fragment.host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0) {
+    out.not_for_vip[i] = DropReason::fragment_to_vip;
+  }
+  cursor.end = cursor.at + total;
+  cursor.at += header;
+  return DropReason::none;
+}
+
+// Moves over one extension header to `next`. Units of their length field: RFC 8200, 4.3 to 4.6.
+DropReason skip_extension(Cursor& cursor, std::uint8_t& next, ParsedBurst& out, unsigned i) {
+  constexpr DropReason kTruncated = DropReason::ipv6_extension_truncated;
+  if (const auto r = cursor.need(8, kTruncated); r != DropReason::none) return r;
+  const std::uint8_t* extension = cursor.data + cursor.at;
+  std::uint32_t bytes = (extension[1] + 1u) * 8;
+  if (next == kIpv6Fragment) {
+    bytes = 8;
+    Be16 offset;
+    std::memcpy(&offset, extension + 2, sizeof(offset));
+    if ((offset.host() & 0xfff9) != 0) out.not_for_vip[i] = DropReason::fragment_to_vip;
+  } else if (next == kIpv6Routing && extension[3] != 0) {
+    out.not_for_vip[i] = DropReason::ipv6_routing_header;
+  }
+  if (const auto r = cursor.need(bytes, kTruncated); r != DropReason::none) return r;
+  next = extension[0];
+  cursor.at += bytes;
+  return DropReason::none;
+}
+
+DropReason parse_ipv6(Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (const auto r = cursor.need(sizeof(Ipv6Header), DropReason::ipv6_truncated);
+      r != DropReason::none) {
+    return r;
+  }
+  const auto& ip = cursor.header<Ipv6Header>();
+  if (ip.version_class_label[0] >> 4 != 6) return DropReason::ipv6_version;
+  const std::uint32_t payload = ip.payload_length.host();
+  cursor.at += sizeof(Ipv6Header);
+  if (cursor.at + payload > cursor.end) return DropReason::ipv6_payload_length;
+  cursor.end = cursor.at + payload;
+  std::uint8_t next = ip.next_header;
+  for (unsigned count = 0; next == kIpv6HopByHop || next == kIpv6Routing || next == kIpv6Fragment ||
+                           next == kIpv6DestinationOptions;
+       ++count) {
+    if (count == kMaxExtensionHeaders) return DropReason::ipv6_extension_count;
+    if (const auto r = skip_extension(cursor, next, out, i); r != DropReason::none) return r;
+    // Behind the fragment header of anything but an atomic fragment there need not be a header.
+    if (out.not_for_vip[i] == DropReason::fragment_to_vip) break;
+  }
+  out.protocol[i] = next;
+  return DropReason::none;
+}
+
+DropReason parse_tcp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (const auto r = cursor.need(sizeof(TcpHeader), DropReason::tcp_truncated);
+      r != DropReason::none) {
+    return r;
+  }
+  const auto& tcp = cursor.header<TcpHeader>();
+  const std::uint32_t header = tcp.header_bytes();
+  if (header < sizeof(TcpHeader) || cursor.at + header > cursor.end)
+    return DropReason::tcp_data_offset;
+  out.tcp_flags[i] = tcp.flags;
+  out.source_port[i] = tcp.source_port;
+  out.destination_port[i] = tcp.destination_port;
+  return DropReason::none;
+}
+
+DropReason parse_udp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (const auto r = cursor.need(sizeof(UdpHeader), DropReason::udp_truncated);
+      r != DropReason::none) {
+    return r;
+  }
+  const auto& udp = cursor.header<UdpHeader>();
+  const std::uint32_t length = udp.length.host();
+  if (length < sizeof(UdpHeader) || cursor.at + length > cursor.end) return DropReason::udp_length;
+  out.source_port[i] = udp.source_port;
+  out.destination_port[i] = udp.destination_port;
+  return DropReason::none;
+}
+
+DropReason parse_transport(const Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (out.not_for_vip[i] == DropReason::fragment_to_vip)
+    return DropReason::none;  // No whole header to expect.
+  switch (out.protocol[i]) {
+    case kProtocolTcp:
+      return parse_tcp(cursor, out, i);
+    case kProtocolUdp:
+      return parse_udp(cursor, out, i);
+    case kProtocolIcmp:
+    case kProtocolIcmp6:
+      return cursor.need(sizeof(IcmpHeader), DropReason::icmp_truncated);
+    default:
+      return DropReason::none;
+  }
+}
+
+DropReason parse(Cursor cursor, ParsedBurst& out, unsigned i) {
+  std::uint16_t type = 0;
+  if (const auto r = parse_ethernet(cursor, out, i, type); r != DropReason::none) return r;
+  DropReason reason;
+  if (type == Ipv4::kEtherType) {
+    out.kind[i] = PacketKind::ipv4;
+    reason = parse_ipv4(cursor, out, i);
+  } else if (type == Ipv6::kEtherType) {
+    out.kind[i] = PacketKind::ipv6;
+    reason = parse_ipv6(cursor, out, i);
+  } else {
+    return DropReason::none;
+  }
+  if (reason != DropReason::none) return reason;
+  out.l4[i] = static_cast<std::uint16_t>(cursor.at);
+  out.end[i] = cursor.end;
+  return parse_transport(cursor, out, i);
+}
+
+}  // namespace
+
+void parse_burst(const std::uint8_t* const* data, const std::uint32_t* length,
+                 const std::uint32_t* total_length, unsigned count, ParsedBurst& out) {
+  constexpr unsigned kAhead = 8;
+  for (unsigned i = 0; i < count; ++i) {
+    if (i + kAhead < count) __builtin_prefetch(data[i + kAhead]);
+    out.kind[i] = PacketKind::other;
+    out.not_for_vip[i] = DropReason::none;
+    out.vlan_tags[i] = 0;
+    out.group[i] = false;
+    out.l3[i] = out.l4[i] = 0;
+    out.end[i] = 0;
+    out.protocol[i] = out.tcp_flags[i] = 0;
+    out.source_port[i] = out.destination_port[i] = Be16{};
+    out.reason[i] = parse({data[i], length[i], total_length[i], 0}, out, i);
+    if (out.reason[i] != DropReason::none) out.kind[i] = PacketKind::refused;
+  }
+}
+
+}  // namespace sluice
