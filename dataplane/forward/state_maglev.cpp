@@ -20,21 +20,29 @@ bool same_active_members(const VipBlock& a, const VipBlock& b) {
   return i == a.members.end() && j == b.members.end();
 }
 
-// Gives each slot of a masked backend to the backend of the next slot that has an unmasked one. The
-// other slots stay, so no flow between unmasked backends moves.
-std::vector<std::uint32_t> without_masked(const std::vector<std::uint32_t>& table,
-                                          const std::vector<std::uint32_t>& sorted_masked) {
+// SplitMix64's finaliser (Steele et al., "Fast splittable pseudorandom number generators", 2014).
+std::uint64_t mix(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// Gives each slot of a masked backend to that of another slot, drawn by the slot's number;
+// neighbouring slots will not do, since which backends are neighbours repeats over the table. The
+// other slots stay, so no flow between unmasked backends moves, and one more mask moves only what
+// it must.
+Table without_masked(const Table& table, const Table& sorted_masked) {
+  constexpr unsigned kDraws = 64;
   const auto masked = [&](std::uint32_t id) {
     return std::binary_search(sorted_masked.begin(), sorted_masked.end(), id);
   };
-  std::vector<std::uint32_t> out = table;
-  std::uint32_t next =
-      *std::find_if_not(table.begin(), table.end(), masked);  // Of the slot after the last.
-  for (std::size_t slot = table.size(); slot-- > 0;) {
-    if (masked(table[slot])) {
-      out[slot] = next;
-    } else {
-      next = table[slot];
+  const std::uint32_t last_resort = *std::find_if_not(table.begin(), table.end(), masked);
+  const auto size = static_cast<std::uint32_t>(table.size());
+  Table out = table;
+  for (std::uint32_t slot = 0; slot < size; ++slot) {
+    for (unsigned draw = 0; masked(out[slot]); ++draw) {
+      const std::uint64_t drawn = mix((std::uint64_t{slot} << 8 | draw) + 0x9e3779b97f4a7c15u);
+      out[slot] = draw == kDraws ? last_resort : table[maglev_slot(drawn, size)];
     }
   }
   return out;
