@@ -1,0 +1,325 @@
+#include "control/daemon/coordinator.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "control/daemon/pool_seeds.h"
+#include "control/store/publisher.h"
+#include "control/store/reseed.h"
+
+namespace sluice {
+
+using boost::asio::awaitable;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kCoalesce = 5ms;
+constexpr auto kIdle = 1s;          // Between passes with nothing to do.
+constexpr auto kLeadInterval = 2s;  // A third of the lease.
+constexpr auto kGatewaysInterval = 2s;
+constexpr auto kAllocateInterval = 1s;  // Hold times end without anybody saying so.
+// How long the leader waits for the others' copies of a ledger that Redis lost: they write their
+// presence every two seconds, and notice the loss within the five seconds between two checks.
+constexpr auto kRebuildAlone = 2500ms;
+constexpr auto kRebuildWithOthers = 8s;
+
+std::int64_t unix_ms_now() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptions options,
+                         Reconciler& reconciler, Programmer& programmer, store::StoreReader& reader,
+                         std::function<void()> disk_changed)
+    : options_(std::move(options)),
+      reconciler_(reconciler),
+      programmer_(programmer),
+      reader_(reader),
+      disk_changed_(std::move(disk_changed)),
+      redis_(executor, options_.redis),
+      lead_(redis_, options_.gateway),
+      ledger_(redis_),
+      own_writer_(redis_, options_.gateway),
+      merged_writer_(redis_, std::string(store::keys::kMergedStatus)),
+      wake_(executor),
+      reconnect_(100ms, 5s),
+      started_unix_ms_(unix_ms_now()) {}
+
+void Coordinator::load(const v1::DiskState& disk) {
+  ledger_.load(disk);
+  disk_ledger_ = true;
+}
+
+bool Coordinator::ledger_known() const {
+  // A new ledger that nobody rebuilt yet is empty for want of knowledge.
+  return disk_ledger_ || ledger_.state() == store::LedgerState::kReady;
+}
+
+void Coordinator::stop() {
+  stopping_ = true;
+  wake_.notify();
+}
+
+void Coordinator::wake() {
+  allocate_dirty_ = status_dirty_ = true;
+  wake_.notify();
+}
+
+void Coordinator::ledger_may_have_changed() {
+  ledger_dirty_ = true;
+  wake_.notify();
+}
+
+void Coordinator::forget_written() {
+  own_writer_.forget();
+  merged_writer_.forget();
+  presence_written_.clear();
+  ledger_dirty_ = status_dirty_ = true;
+  wake_.notify();
+}
+
+awaitable<void> Coordinator::run() {
+  while (!stopping_) {
+    if (!redis_.connected()) {
+      const Status status = co_await connect();
+      if (!status && !stopping_) {
+        co_await wake_.sleep(reconnect_.next());
+        continue;
+      }
+    }
+    const Status status = co_await pass();
+    if (stopping_) break;
+    if (!status) {
+      if (auto left_out = failure_log_.admit())
+        spdlog::warn("sharing through redis failed error=\"{}\" left_out={}", status.error(),
+                     *left_out);
+      co_await wake_.sleep(reconnect_.next());
+      continue;
+    }
+    reconnect_.reset();
+    co_await wake_.wait(kIdle);
+    co_await wake_.sleep(kCoalesce);
+  }
+  if (redis_.connected() && lead_.leading()) (void)co_await lead_.resign();
+  redis_.close();
+}
+
+awaitable<Status> Coordinator::connect() {
+  const Status status = co_await redis_.connect();
+  if (status) {
+    spdlog::info("redis connected address={}", options_.redis.address);
+    forget_written();
+  } else if (auto left_out = connect_log_.admit()) {
+    spdlog::warn("redis unreachable address={} error=\"{}\" left_out={}", options_.redis.address,
+                 status.error(), *left_out);
+  }
+  co_return status;
+}
+
+awaitable<Status> Coordinator::pass() {
+  if (reconciler_.refresh()) {
+    allocate_dirty_ = true;
+    programmer_.wake();
+  }
+  if (Status s = co_await hold_lead(); !s) co_return s;
+  if (Status s = co_await refresh_ledger(); !s) co_return s;
+  if (Status s = co_await refresh_gateways(); !s) co_return s;
+  if (lead_.leading()) {
+    if (Status s = co_await lead(); !s) co_return s;
+  } else if (ledger_.state() == store::LedgerState::kRebuild) {
+    if (Status s = co_await ledger_.offer_copy(options_.gateway); !s) co_return s;
+  }
+  if (Status s = co_await allocate(); !s) co_return s;
+  if (Status s = co_await write_presence(); !s) co_return s;
+  co_return co_await write_statuses();
+}
+
+awaitable<Status> Coordinator::hold_lead() {
+  const auto now = Clock::now();
+  if (now - lead_at_ < kLeadInterval && lead_.leading() == was_leading_) co_return Ok{};
+  const auto held = co_await lead_.hold();
+  if (!held) co_return Error{held.error()};
+  lead_at_ = now;
+  if (*held == was_leading_) co_return Ok{};
+  was_leading_ = *held;
+  rebuild_since_.reset();
+  allocate_dirty_ = status_dirty_ = true;
+  presence_written_.clear();
+  // Another may have written merged statuses since.
+  merged_writer_.forget();
+  if (was_leading_) {
+    spdlog::info("leading gateway={} token={}", options_.gateway, lead_.leader().token);
+  } else {
+    spdlog::info("following leader={}", lead_.holder());
+  }
+  co_return Ok{};
+}
+
+awaitable<Status> Coordinator::refresh_ledger() {
+  if (!ledger_dirty_ && !ledger_.stale() && ledger_.state() != store::LedgerState::kRebuild)
+    co_return Ok{};
+  const auto before = ledger_.state();
+  ledger_dirty_ = false;
+  if (Status s = co_await ledger_.refresh(); !s) {
+    ledger_dirty_ = true;
+    co_return s;
+  }
+  if (ledger_.state() != store::LedgerState::kRebuild) rebuild_since_.reset();
+  if (before != ledger_.state()) {
+    spdlog::info("ledger state={} addresses={}",
+                 ledger_.state() == store::LedgerState::kReady ? "ready" : "to-be-rebuilt",
+                 ledger_.records().size());
+  }
+  allocate_dirty_ = status_dirty_ = true;
+  programmer_.wake();
+  disk_changed_();
+  co_return Ok{};
+}
+
+awaitable<Status> Coordinator::lead() {
+  if (Status s = co_await reseed(); !s) co_return s;
+  if (ledger_.state() == store::LedgerState::kRebuild) {
+    if (Status s = co_await rebuild(); !s) co_return s;
+  }
+  co_return co_await seed_pools();
+}
+
+awaitable<Status> Coordinator::rebuild() {
+  const auto now = Clock::now();
+  if (!rebuild_since_) rebuild_since_ = now;
+  const bool others = std::ranges::any_of(gateways_, [this](const store::Gateway& gateway) {
+    return gateway.alive && gateway.name != options_.gateway;
+  });
+  if (now - *rebuild_since_ < (others ? std::chrono::milliseconds(kRebuildWithOthers)
+                                      : std::chrono::milliseconds(kRebuildAlone)))
+    co_return Ok{};
+  const auto report = co_await ledger_.rebuild(lead_.leader());
+  if (!report) co_return Error{report.error()};
+  spdlog::info("ledger rebuilt restored={} copies={}", report->restored, report->gateways.size());
+  rebuild_since_.reset();
+  ledger_dirty_ = true;
+  co_return co_await refresh_ledger();
+}
+
+// With neither disk nor Redis to go by, what the dataplane serves is all that is left of `manual`:
+// declaring the empty set complete would take it down.
+bool Coordinator::nothing_to_bring_back() const {
+  v1::DiskState disk;
+  reader_.save(&disk);
+  const bool have_objects = std::ranges::any_of(disk.sources(), [](const v1::DiskSource& source) {
+    return source.marker().source() == kManualSource && source.objects_size() > 0;
+  });
+  if (have_objects) return false;
+  if (!programmer_.tried()) return true;
+  return programmer_.connected() && !programmer_.link().reported().vips.empty();
+}
+
+awaitable<Status> Coordinator::reseed() {
+  if (!reader_.read_once()) co_return Ok{};
+  for (const store::SourceView& view : reader_.sources()) {
+    if (view.reseed == store::Reseed::kNo) continue;
+    if (nothing_to_bring_back()) {
+      if (programmer_.tried())
+        if (auto left_out = held_log_.admit())
+          spdlog::error(
+              "source held source={} reason=\"neither disk nor redis has its objects, but the "
+              "dataplane serves VIPs\" advice=\"apply the manifests again, then: sluice source "
+              "accept {}\" left_out={}",
+              view.state.source(), view.state.source(), *left_out);
+      continue;
+    }
+    v1::DiskState disk;
+    reader_.save(&disk);
+    const auto report =
+        co_await store::reseed(redis_, lead_.leader(), disk, view.reseed, options_.version);
+    if (!report) co_return Error{report.error()};
+    spdlog::info("source brought back source={} created={} configured={} unchanged={}",
+                 view.state.source(), report->created, report->configured, report->unchanged);
+  }
+  co_return Ok{};
+}
+
+// Once per process: a pool that somebody deletes afterwards stays deleted.
+awaitable<Status> Coordinator::seed_pools() {
+  if (pools_seeded_ || !reconciler_.model().complete(kManualSource, v1::KIND_ADDRESS_POOL))
+    co_return Ok{};
+  std::vector<v1::Object> missing = missing_pools(options_.pools, reconciler_.pools());
+  if (!missing.empty()) {
+    store::Publisher publisher(redis_, kManualSource, std::nullopt, options_.version);
+    for (const v1::Object& pool : missing)
+      spdlog::info("pool seeded name={}", pool.address_pool().metadata().name());
+    const auto written = co_await publisher.upsert(std::move(missing));
+    if (!written) co_return Error{written.error()};
+  }
+  pools_seeded_ = true;
+  co_return Ok{};
+}
+
+bool Coordinator::withdrawn_everywhere(const IpAddress& address) const {
+  if (!programmer_.withdrawn(address)) return false;
+  const std::string bytes = address.bytes();
+  return std::ranges::all_of(gateways_, [&](const store::Gateway& gateway) {
+    if (!gateway.alive || gateway.name == options_.gateway) return true;
+    return std::ranges::find(gateway.presence.withdrawn(), bytes) !=
+           gateway.presence.withdrawn().end();
+  });
+}
+
+// Every gateway decides, to tell why a Service has no address; the leading one alone writes.
+awaitable<Status> Coordinator::allocate() {
+  const auto now = Clock::now();
+  if (!allocate_dirty_ && now - allocate_at_ < kAllocateInterval) co_return Ok{};
+  allocate_dirty_ = false;
+  allocate_at_ = now;
+  reconciler_.refresh();
+  Allocation decided = reconciler_.allocate(
+      {&ledger_.records(), unix_ms_now(),
+       std::chrono::duration_cast<std::chrono::milliseconds>(options_.address_hold).count(),
+       [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
+  if (allocated_.size() != decided.conditions.size() ||
+      !std::ranges::equal(allocated_, decided.conditions, [](const auto& a, const auto& b) {
+        return a.first == b.first && a.second.status() == b.second.status() &&
+               a.second.message() == b.second.message();
+      })) {
+    allocated_ = std::move(decided.conditions);
+    status_dirty_ = true;
+  }
+  const bool may_write = lead_.leading() && ledger_.state() == store::LedgerState::kReady &&
+                         reader_.read_once() && reader_.connected();
+  if (!may_write || decided.writes.empty()) co_return Ok{};
+  co_return co_await write_grants(std::move(decided.writes));
+}
+
+awaitable<Status> Coordinator::write_grants(std::vector<v1::Address> writes) {
+  Status result = Ok{};
+  for (std::size_t at = 0; at < writes.size() && result; at += store::Ledger::kMaxApply) {
+    const auto end = std::min(writes.size(), at + store::Ledger::kMaxApply);
+    std::vector<v1::Address> chunk(writes.begin() + static_cast<std::ptrdiff_t>(at),
+                                   writes.begin() + static_cast<std::ptrdiff_t>(end));
+    result = co_await ledger_.apply(lead_.leader(), std::move(chunk));
+  }
+  // Refused for a stale view or not: what stands now decides the next round.
+  ledger_dirty_ = true;
+  if (result) spdlog::info("ledger written records={}", writes.size());
+  const Status refreshed = co_await refresh_ledger();
+  wake_.notify();
+  co_return result ? refreshed : result;
+}
+
+awaitable<Status> Coordinator::refresh_gateways() {
+  const auto now = Clock::now();
+  if (now - gateways_at_ < kGatewaysInterval) co_return Ok{};
+  auto gateways = co_await store::list_gateways(redis_);
+  if (!gateways) co_return Error{gateways.error()};
+  gateways_ = std::move(*gateways);
+  gateways_at_ = now;
+  co_return Ok{};
+}
+
+}  // namespace sluice

@@ -1,0 +1,113 @@
+// Coordinator: this gateway's part in what the gateways share through Redis: presence, the statuses
+// of Services, and, while it leads, the ledger (grants and releases), merged statuses, bringing
+// `manual` back, and the pools gateway.yaml names.
+// Ownership: refers to the Reconciler, Programmer and StoreReader. Thread: the executor's.
+// Errors: logged and tried again; without Redis the ledger stays as last read and nothing is
+// granted.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config.pb.h"
+#include "config/logging.h"
+#include "control/daemon/backoff.h"
+#include "control/daemon/programmer.h"
+#include "control/daemon/reconciler.h"
+#include "control/daemon/signal.h"
+#include "control/store/keys.h"
+#include "control/store/lead.h"
+#include "control/store/ledger.h"
+#include "control/store/reader.h"
+#include "control/store/redis.h"
+#include "control/store/status.h"
+
+namespace sluice {
+
+struct CoordinatorOptions {
+  store::RedisOptions redis;
+  std::string gateway;
+  std::string version;  // "sluice-control 0.1.0".
+  std::vector<v1::PoolSeed> pools;
+  std::chrono::seconds address_hold{60};
+};
+
+class Coordinator {
+ public:
+  Coordinator(boost::asio::any_io_executor executor, CoordinatorOptions options,
+              Reconciler& reconciler, Programmer& programmer, store::StoreReader& reader,
+              std::function<void()> disk_changed);
+
+  // Last good ledger, from the disk.
+  void load(const v1::DiskState& disk);
+  void save(v1::DiskState* disk) const { ledger_.save(disk); }
+
+  // Until stop(); gives the leadership back at the end.
+  boost::asio::awaitable<void> run();
+  void stop();
+  // Plans, pools or what the dataplane serves changed.
+  void wake();
+  void ledger_may_have_changed();
+  // Redis may have lost what was written: write it all again.
+  void forget_written();
+  void set_address_hold(std::chrono::seconds hold) { options_.address_hold = hold; }
+
+  const Ledger& ledger() const { return ledger_.records(); }
+  // The ledger is known: read from Redis since the start, or from the disk.
+  bool ledger_known() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  boost::asio::awaitable<Status> connect();
+  boost::asio::awaitable<Status> pass();
+  boost::asio::awaitable<Status> hold_lead();
+  boost::asio::awaitable<Status> refresh_ledger();
+  boost::asio::awaitable<Status> lead();
+  boost::asio::awaitable<Status> rebuild();
+  boost::asio::awaitable<Status> reseed();
+  boost::asio::awaitable<Status> seed_pools();
+  boost::asio::awaitable<Status> allocate();
+  boost::asio::awaitable<Status> write_grants(std::vector<v1::Address> writes);
+  boost::asio::awaitable<Status> refresh_gateways();
+  boost::asio::awaitable<Status> write_presence();
+  boost::asio::awaitable<Status> write_statuses();
+  boost::asio::awaitable<Status> merge(std::vector<v1::ServiceStatus> own);
+  boost::asio::awaitable<Status> recall_statuses(const std::vector<store::StatusKey>& services);
+  std::vector<v1::ServiceStatus> own_statuses() const;
+  v1::GatewayPresence presence() const;
+  bool withdrawn_everywhere(const IpAddress& address) const;
+  bool nothing_to_bring_back() const;
+
+  CoordinatorOptions options_;
+  Reconciler& reconciler_;
+  Programmer& programmer_;
+  store::StoreReader& reader_;
+  std::function<void()> disk_changed_;
+  store::Redis redis_;
+  store::Lead lead_;
+  store::Ledger ledger_;
+  store::StatusWriter own_writer_, merged_writer_;
+  Signal wake_;
+  Backoff reconnect_;
+  LogLimiter connect_log_, failure_log_, held_log_;
+
+  const std::int64_t started_unix_ms_;
+  bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
+  bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, recalled_ = false;
+  Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{};
+  std::optional<Clock::time_point> rebuild_since_;
+  std::string presence_written_;
+  std::vector<store::Gateway> gateways_;
+  std::map<ServiceKey, v1::Condition> allocated_;  // AddressAllocated, by the last allocate().
+  std::map<store::StatusKey, v1::ServiceStatus> own_before_, merged_before_;
+};
+
+}  // namespace sluice

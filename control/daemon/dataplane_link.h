@@ -1,0 +1,62 @@
+// DataplaneLink: what one dataplane serves, as far as control knows, and the way to change it.
+// The copy of the dataplane's state begins with its own full report on every connection and moves
+// only with an acknowledged commit, so a difference against it is always one against the truth.
+// Ownership: the daemon's; outlives its awaitables. Thread: the executor's, one awaitable at a
+// time. Errors: after a refusal (`refused()`) everything stands as before; after any other error
+// the link is down and connect() begins again.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <string>
+
+#include "control/model/desired.h"
+#include "control/model/diff.h"
+#include "control/program/dataplane_client.h"
+#include "proto/result.h"
+
+namespace sluice {
+
+class DataplaneLink {
+ public:
+  struct Programmed {
+    std::size_t upserts = 0;
+    std::size_t deletes = 0;
+    std::uint64_t build_microseconds = 0;
+    std::uint32_t tables_built = 0;
+  };
+
+  explicit DataplaneLink(boost::asio::any_io_executor executor) : client_(std::move(executor)) {}
+
+  boost::asio::awaitable<Status> connect(std::string path, std::string client);
+  void close() { client_.close(); }
+  bool up() const { return up_ && client_.connected(); }
+  bool refused() const { return client_.refused(); }
+
+  // Brings the dataplane from what it serves to `desired`, which is moved from on success alone.
+  // Nothing is sent, and the generation stays, where nothing differs.
+  boost::asio::awaitable<Result<Programmed>> program(DataplaneState& desired,
+                                                     std::uint64_t generation);
+  // Asks how far the sweep is, and whether it still is the dataplane and generation known here;
+  // an error if not.
+  boost::asio::awaitable<Status> poll();
+
+  const v1::HelloReply& hello() const { return hello_; }
+  const DataplaneState& reported() const { return reported_; }
+  // As reported at connect(), for the ids in it.
+  const v1::Report& report() const { return report_; }
+  std::uint64_t generation() const { return generation_; }
+  std::uint64_t swept_generation() const { return swept_generation_; }
+
+ private:
+  DataplaneClient client_;
+  bool up_ = false;
+  v1::HelloReply hello_;
+  v1::Report report_;
+  DataplaneState reported_;
+  std::uint64_t generation_ = 0;
+  std::uint64_t swept_generation_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,86 @@
+// Programmer: keeps the dataplane at what the Reconciler wants. Connects, reads the full report,
+// takes over the ids in it, applies the difference; does so again whenever something changed, when
+// the dataplane came back as another process, and, with back-off, when it refused.
+// Ownership: refers to the Reconciler and the IdAllocator. Thread: the executor's.
+// Errors: logged, and in state(); what the dataplane serves stays as it is.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "config/logging.h"
+#include "control/daemon/backoff.h"
+#include "control/daemon/dataplane_link.h"
+#include "control/daemon/reconciler.h"
+#include "control/daemon/signal.h"
+#include "control/daemon/status.h"
+
+namespace sluice {
+
+struct ProgrammerHooks {
+  std::function<bool()> ready;  // Enough is known to program at all.
+  std::function<const Ledger&()> ledger;
+  std::function<void()> changed;  // Outcomes, progress, state or ids did.
+};
+
+class Programmer {
+ public:
+  static constexpr std::chrono::milliseconds kCoalesce{2};
+  // Between looks at an idle dataplane: a new process is noticed within this.
+  static constexpr std::chrono::milliseconds kPoll{250};
+
+  Programmer(boost::asio::any_io_executor executor, Reconciler& reconciler, IdAllocator& ids,
+             std::string socket, std::string client, ProgrammerHooks hooks);
+
+  // Until stop().
+  boost::asio::awaitable<void> run();
+  void stop();
+  // Something that decides the dataplane's state changed.
+  void wake();
+
+  // Counts on across restarts: larger than every generation used before.
+  std::uint64_t last_generation() const { return last_generation_; }
+  void set_last_generation(std::uint64_t generation) { last_generation_ = generation; }
+
+  bool connected() const { return link_.up(); }
+  bool tried() const { return tried_; }  // To connect, whatever came of it.
+  const DataplaneLink& link() const { return link_; }
+  ProgramState state() const { return {link_.up(), error_}; }
+  const std::map<ServiceKey, ServiceOutcome>& outcomes() const { return outcomes_; }
+  VipProgress progress(const ServiceKey& service) const;
+  // Known not to be served by this gateway's dataplane.
+  bool withdrawn(const IpAddress& address) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  boost::asio::awaitable<void> connect();
+  boost::asio::awaitable<void> step();
+  boost::asio::awaitable<void> program();
+  boost::asio::awaitable<void> poll();
+  void preview();
+  void note_success(const DataplaneLink::Programmed& done, std::uint64_t generation);
+  void note_refusal(const std::string& error, const DataplaneState& wanted);
+  void lost(const std::string& error);
+
+  Reconciler& reconciler_;
+  IdAllocator& ids_;
+  const std::string socket_, client_;
+  ProgrammerHooks hooks_;
+  DataplaneLink link_;
+  Signal wake_;
+  Backoff reconnect_, retry_;
+  LogLimiter connect_log_, refusal_log_;
+  bool stopping_ = false, dirty_ = true, tried_ = false;
+  Clock::time_point retry_at_{}, polled_{};
+  std::uint64_t last_generation_ = 0;
+  std::string error_ = "not connected yet";
+  std::map<ServiceKey, ServiceOutcome> outcomes_;
+  std::map<std::string, VipProgress> progress_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,59 @@
+// ServiceStatus: what one gateway says of one Service, and what the leading one makes of all of
+// them. Pure. Thread: any. Times: RFC 3339; a condition's transition time moves only with its
+// status.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "control/model/desired.h"
+#include "control/model/service_plan.h"
+#include "store.pb.h"
+
+namespace sluice {
+
+// VIPs of one Service that a dataplane should serve, and those it serves just so.
+struct VipProgress {
+  std::size_t wanted = 0;
+  std::size_t served = 0;
+};
+// By Vip.service. Null `serving`: none is served.
+std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
+                                                const DataplaneState* serving);
+
+// How far the dataplane is with what is wanted of it.
+struct ProgramState {
+  bool connected = false;
+  std::string error;  // Why it cannot be reached, or why the last change was refused.
+};
+
+// sluice.dev/Programmed of one Service: whether all its VIPs are served as wanted.
+v1::Condition programmed_condition(const ServicePlan& plan, const ServiceOutcome& outcome,
+                                   const VipProgress& progress, const ProgramState& program);
+
+struct StatusInputs {
+  const ServicePlan* plan = nullptr;
+  const ServiceOutcome* outcome = nullptr;
+  std::vector<v1::Condition> further;         // AddressAllocated, Programmed.
+  const v1::ServiceStatus* before = nullptr;  // The last one written; null: none.
+  std::string gateway;
+  std::int64_t observed_generation = 0;
+  std::chrono::system_clock::time_point now;
+};
+v1::ServiceStatus make_status(const StatusInputs& inputs);
+
+// One status from those of all live gateways: Programmed is true if it is on every one; the message
+// names a gateway where it is not. `own` gives all that gateways cannot differ in.
+v1::ServiceStatus merge_statuses(const v1::ServiceStatus& own,
+                                 std::span<const v1::ServiceStatus> others,
+                                 const v1::ServiceStatus* before);
+
+const v1::Condition* find_condition(const v1::ServiceStatus& status, const std::string& type);
+// Whether a reader of both would notice a difference.
+bool same_status(const v1::ServiceStatus& a, const v1::ServiceStatus& b);
+
+}  // namespace sluice
