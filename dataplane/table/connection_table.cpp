@@ -8,31 +8,59 @@ namespace sluice {
 // The buckets that a newcomer can reach, breadth first: its own two, then those that the residents
 // of the ones before could move to.
 template <typename Family>
-struct ConnectionTable<Family>::Reach {
-  static constexpr unsigned kParents = 2 + 2 * 4;             // Whose residents are followed.
-  static constexpr unsigned kBuckets = kParents + 2 * 4 * 4;  // Two levels.
-  std::uint32_t bucket[kBuckets];
-  Slot resident[kBuckets];  // The resident that would move here, of bucket[parent].
-  std::uint8_t parent[kBuckets];
-  unsigned count = 0;
-
-  void add(std::uint32_t to, Slot from, unsigned parent_index) {
-    bucket[count] = to;
-    resident[count] = from;
-    parent[count] = static_cast<std::uint8_t>(parent_index);
-    ++count;
+class ConnectionTable<Family>::Reach {
+ public:
+  Reach(const ConnectionTable& table, Hash hash) : table_(table) {
+    add(hash.bucket[0], kNoSlot, 0);
+    add(hash.bucket[1], kNoSlot, 0);
   }
+  unsigned count() const { return count_; }
+  std::uint32_t bucket(unsigned i) const { return steps_[i].bucket; }
+
+  // Adds where the residents of bucket(i) could go, if that is not too far.
+  void follow(unsigned i) {
+    if (i >= kParents) return;
+    const std::uint32_t from = bucket(i);
+    for (unsigned entry = 0; entry < Bucket::kEntries; ++entry) {
+      const auto& resident = table_.table_[from].entries[entry];
+      if (!resident.occupied()) continue;
+      const std::uint32_t to = table_.alternative(resident.words, from);
+      table_.prefetch({{to, to}});
+      add(to, from * Bucket::kEntries + entry, i);
+    }
+  }
+  // The resident that would move to bucket(i), of bucket(parent(i)); kNoSlot: the newcomer itself.
+  Slot resident(unsigned i) const { return steps_[i].resident; }
+  unsigned parent(unsigned i) const { return steps_[i].parent; }
+
+ private:
+  static constexpr unsigned kParents = 2 + 2 * Bucket::kEntries;  // Whose residents are followed.
+  static constexpr unsigned kBuckets = kParents + 2 * Bucket::kEntries * Bucket::kEntries;
+  struct Step {
+    std::uint32_t bucket;
+    Slot resident;
+    unsigned parent;
+  };
+
+  void add(std::uint32_t bucket, Slot resident, unsigned parent) {
+    steps_[count_++] = {bucket, resident, parent};
+  }
+
+  const ConnectionTable& table_;
+  unsigned count_ = 0;
+  Step steps_[kBuckets];
 };
 
 namespace {
 
-// An empty slot of the bucket, or kNoSlot.
+// Bit i is set when entry i is empty.
 template <typename Family>
-Slot empty_slot(const FlowBucket<Family>* table, std::uint32_t bucket) {
+unsigned empty_entries(const FlowBucket<Family>& bucket) {
+  unsigned empty = 0;
   for (unsigned i = 0; i < FlowBucket<Family>::kEntries; ++i) {
-    if (!table[bucket].entries[i].occupied()) return bucket * FlowBucket<Family>::kEntries + i;
+    empty |= static_cast<unsigned>(!bucket.entries[i].occupied()) << i;
   }
-  return kNoSlot;
+  return empty;
 }
 
 }  // namespace
@@ -73,8 +101,14 @@ Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, F
     slot = weak_at_home(hash, now);
     if (slot != kNoSlot) drop(slot, evicted, context);
   } else {
-    if (size() < capacity_) slot = make_room(hash, false, now, evicted, context);
-    if (slot == kNoSlot && weak() > 0) slot = make_room(hash, true, now, evicted, context);
+    slot = make_room(hash);
+    if (slot == kNoSlot && weak() > 0) {
+      const Slot victim = weak_within_reach(hash, now);
+      if (victim != kNoSlot) {
+        drop(victim, evicted, context);
+        slot = make_room(hash);  // The victim's place is within reach.
+      }
+    }
   }
   if (slot == kNoSlot) return kNoSlot;
 
@@ -86,45 +120,53 @@ Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, F
   return slot;
 }
 
-// A slot of one of the two candidates, empty when it returns: it was so, or its resident moved on,
-// or
-// (`evict`) a weak entry was dropped. kNoSlot, and nothing changed, when there is none within
-// reach.
+// An empty slot of one of the two candidates: it was empty, or its resident moved on. kNoSlot, and
+// nothing changed, when there is none within reach.
 template <typename Family>
-Slot ConnectionTable<Family>::make_room(Hash hash, bool evict, Ticks now, Evicted evicted,
-                                        void* context) {
-  Reach reach;
-  reach.add(hash.bucket[0], kNoSlot, 0);
-  reach.add(hash.bucket[1], kNoSlot, 0);
-  for (unsigned i = 0; i < reach.count; ++i) {
-    const std::uint32_t bucket = reach.bucket[i];
-    Slot free = kNoSlot;
-    if (!evict) {
-      free = empty_slot(table_, bucket);
-    } else if (i == 0) {
-      free = weak_at_home(hash, now);
-    } else {
-      free = longest_idle_weak(bucket, now);
-    }
+Slot ConnectionTable<Family>::make_room(Hash hash) {
+  Reach reach(*this, hash);
+  for (unsigned i = 0; i < reach.count(); ++i) {
+    Slot free = i == 0 ? empty_at_home(hash) : empty_slot(reach.bucket(i));
     if (free == kNoSlot) {
-      if (i >= Reach::kParents) continue;
-      for (unsigned entry = 0; entry < Bucket::kEntries; ++entry) {
-        const std::uint32_t other = alternative(table_[bucket].entries[entry].words, bucket);
-        prefetch({{other, other}});
-        reach.add(other, bucket * Bucket::kEntries + entry, i);
-      }
+      reach.follow(i);
       continue;
     }
-    if (evict) drop(free, evicted, context);
-    // All buckets on the way here had nothing to take, so this one is none of them: the chain of
-    // moves has no cycle.
-    for (unsigned step = i; reach.resident[step] != kNoSlot; step = reach.parent[step]) {
-      move(reach.resident[step], free);
-      free = reach.resident[step];
+    // All buckets on the way here were full, so this one is none of them: the moves make no cycle.
+    for (unsigned step = i; reach.resident(step) != kNoSlot; step = reach.parent(step)) {
+      move(reach.resident(step), free);
+      free = reach.resident(step);
     }
     return free;
   }
   return kNoSlot;
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::weak_within_reach(Hash hash, Ticks now) const {
+  const Slot at_home = weak_at_home(hash, now);
+  if (at_home != kNoSlot) return at_home;
+  Reach reach(*this, hash);
+  for (unsigned i = 0; i < reach.count(); ++i) {
+    const Slot slot = longest_idle_weak(reach.bucket(i), now);
+    if (slot != kNoSlot) return slot;
+    reach.follow(i);
+  }
+  return kNoSlot;
+}
+
+template <typename Family>
+Slot ConnectionTable<Family>::empty_slot(std::uint32_t bucket) const {
+  const unsigned empty = empty_entries(table_[bucket]);
+  if (empty == 0) return kNoSlot;
+  return bucket * Bucket::kEntries + static_cast<unsigned>(std::countr_zero(empty));
+}
+
+// Of the two candidates the emptier one: that keeps moves rare.
+template <typename Family>
+Slot ConnectionTable<Family>::empty_at_home(Hash hash) const {
+  const int first = std::popcount(empty_entries(table_[hash.bucket[0]]));
+  const int second = std::popcount(empty_entries(table_[hash.bucket[1]]));
+  return empty_slot(hash.bucket[second > first]);
 }
 
 template <typename Family>

@@ -130,7 +130,7 @@ class ConnectionTable {
   using Bucket = FlowBucket<Family>;
   using Words = FlowWords<Family>;
   using Count = std::atomic<std::uint32_t>;  // Written by the owner alone: no locked instruction.
-  struct Reach;
+  class Reach;
 
   ConnectionTable() = default;
   Hash hash_words(const Words& key) const;
@@ -144,7 +144,10 @@ class ConnectionTable {
   std::uint32_t alternative(const Words& entry, std::uint32_t bucket) const;
   Slot longest_idle_weak(std::uint32_t bucket, Ticks now) const;
   Slot weak_at_home(Hash hash, Ticks now) const;
-  Slot make_room(Hash hash, bool evict, Ticks now, Evicted evicted, void* context);
+  Slot weak_within_reach(Hash hash, Ticks now) const;
+  Slot make_room(Hash hash);
+  Slot empty_slot(std::uint32_t bucket) const;
+  Slot empty_at_home(Hash hash) const;
   void move(Slot from, Slot to);
   void drop(Slot slot, Evicted evicted, void* context);
   bool pending(std::uint32_t bucket) const;
