@@ -10,9 +10,11 @@
 namespace sluice {
 
 struct Clock {
-  std::uint64_t start = 0;              // Counter at tick 0.
+  std::uint64_t start = 0;  // Counter at tick 0.
   std::uint64_t cycles_per_tick = 1;
-  Ticks at(std::uint64_t counter) const { return static_cast<Ticks>((counter - start) / cycles_per_tick); }
+  Ticks at(std::uint64_t counter) const {
+    return static_cast<Ticks>((counter - start) / cycles_per_tick);
+  }
 };
 
 class TickCounter {

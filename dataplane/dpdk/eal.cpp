@@ -20,9 +20,16 @@ namespace {
 constexpr std::uint64_t kMegabyte = 1u << 20;
 // Behind the buffers: mbuf header, headroom, object header and alignment.
 constexpr std::uint64_t kPacketBufferOverhead = 128 + 128 + 128;
-// What DPDK's prefix tables take when empty (first levels of 2^24 entries for both families), and EAL itself.
-constexpr std::uint64_t kFixedMemory = 320 * kMegabyte;
-constexpr std::uint64_t kBytesPerRoute = 1024;  // One second-level group, if every route needed its own.
+constexpr std::uint64_t kFixedMemory = 48 * kMegabyte;  // EAL, rings, devices.
+constexpr std::uint64_t kFirstLevel = 72 * kMegabyte;   // Of a DPDK prefix table: 2^24 entries.
+constexpr std::uint64_t kBytesPerRoute =
+    1024;  // Of its second level, if every route needed its own.
+constexpr std::uint32_t kPoolCache = 512, kBurstPackets = 128;  // Held by a thread.
+constexpr std::uint32_t kDefaultDescriptors = 1024;
+
+std::uint64_t routes_memory(std::uint32_t routes) {
+  return routes <= kPlainRoutes ? 0 : kFirstLevel + routes * kBytesPerRoute;
+}
 
 std::uint64_t read_number(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -30,7 +37,8 @@ std::uint64_t read_number(const std::filesystem::path& path) {
   return file >> value ? value : 0;
 }
 
-// DPDK's log stream: whole lines go to spdlog, and the last complaints are kept for our own messages.
+// DPDK's log stream: whole lines go to spdlog, and the last complaints are kept for our own
+// messages.
 class LogLines {
  public:
   void write(const char* text, std::size_t length) {
@@ -89,7 +97,8 @@ void redirect_log() {
 Result<std::string> plan_lcores(const v1::Dataplane& config, const Machine& machine,
                                 std::vector<std::string>& warnings) {
   if (!config.lcores().empty()) return config.lcores();
-  if (machine.cpus.empty()) return Error{"this process may run on no CPU; check its affinity or cgroup"};
+  if (machine.cpus.empty())
+    return Error{"this process may run on no CPU; check its affinity or cgroup"};
   const std::size_t cpus = machine.cpus.size();
   const std::size_t workers = std::max<std::uint32_t>(config.workers(), 1);
   // With a CPU for each worker, the first one is left to the kernel, control and the slow path.
@@ -100,9 +109,10 @@ Result<std::string> plan_lcores(const v1::Dataplane& config, const Machine& mach
     lcores += "," + std::to_string(worker + 1) + "@" + std::to_string(cpu);
   }
   if (share) {
-    const char* advice = config.idle() == "spin"
-                             ? "; a worker that spins starves what shares its CPU: set dataplane.idle to back-off"
-                             : "";
+    const char* advice =
+        config.idle() == "spin"
+            ? "; a worker that spins starves what shares its CPU: set dataplane.idle to back-off"
+            : "";
     warnings.push_back("threads share CPUs: cpus=" + std::to_string(cpus) +
                        " workers=" + std::to_string(workers) + advice);
   }
@@ -121,7 +131,8 @@ Status plan_memory(const v1::Dataplane& config, const Machine& machine, EalPlan&
              " free_mb=" + std::to_string(available / kMegabyte) +
              "; `sysctl -w vm.nr_hugepages=" + std::to_string(pages + 16) + "` provides them";
   }
-  if (wish == "on" && available == 0) return Error{"dataplane.memory.hugePages is on, but none are free: " + remedy};
+  if (wish == "on" && available == 0)
+    return Error{"dataplane.memory.hugePages is on, but none are free: " + remedy};
   plan.huge_pages = wish == "on" || (wish != "off" && available >= needed);
   if (plan.huge_pages) {
     plan.arguments.push_back("--in-memory");
@@ -130,11 +141,13 @@ Status plan_memory(const v1::Dataplane& config, const Machine& machine, EalPlan&
     }
     return Ok{};
   }
-  if (wish != "off") plan.warnings.push_back("no huge pages, using ordinary memory, which is slower: " + remedy);
+  if (wish != "off")
+    plan.warnings.push_back("no huge pages, using ordinary memory, which is slower: " + remedy);
   const std::uint64_t megabytes = config.memory().megabytes() != 0
                                       ? config.memory().megabytes()
                                       : (needed + needed / 4) / kMegabyte + 64;
-  plan.arguments.insert(plan.arguments.end(), {"--no-huge", "--no-shconf", "-m", std::to_string(megabytes)});
+  plan.arguments.insert(plan.arguments.end(),
+                        {"--no-huge", "--no-shconf", "-m", std::to_string(megabytes)});
   return Ok{};
 }
 
@@ -162,7 +175,8 @@ Machine this_machine() {
     const std::uint64_t pages = read_number(entry.path() / "free_hugepages");
     const bool first = machine.huge_page_bytes == 0;
     const bool more = pages * bytes > machine.free_huge_pages * machine.huge_page_bytes;
-    const bool smaller = machine.free_huge_pages == 0 && pages == 0 && bytes < machine.huge_page_bytes;
+    const bool smaller =
+        machine.free_huge_pages == 0 && pages == 0 && bytes < machine.huge_page_bytes;
     if (first || more || smaller) {
       machine.huge_page_bytes = bytes;
       machine.free_huge_pages = pages;
@@ -174,31 +188,46 @@ Machine this_machine() {
 std::uint64_t packet_buffer_bytes(const v1::Dataplane& config) {
   std::uint64_t room = 2048;
   for (const auto& port : config.ports()) {
-    room = std::max<std::uint64_t>(room, (port.mtu() + 64 + 63) / 64 * 64);  // Ethernet, two tags, alignment.
+    room = std::max<std::uint64_t>(
+        room, (port.mtu() + 64 + 63) / 64 * 64);  // Ethernet, two tags, alignment.
   }
   return room;
 }
 
+std::uint32_t packet_buffers(const v1::Dataplane& config) {
+  std::uint32_t least = (config.workers() + 2) * (kPoolCache + kBurstPackets);
+  for (const auto& port : config.ports()) {
+    const auto held = [](std::uint32_t descriptors) {
+      return descriptors == 0 ? kDefaultDescriptors : descriptors;
+    };
+    least += config.workers() * (held(port.rx_descriptors()) + held(port.tx_descriptors()));
+  }
+  return std::max(config.memory().packet_buffers(), least);
+}
+
 std::uint64_t needed_memory(const v1::Dataplane& config) {
-  const auto& tables = config.tables();
-  return config.memory().packet_buffers() * (packet_buffer_bytes(config) + kPacketBufferOverhead) + kFixedMemory +
-         (std::uint64_t{tables.routes_ipv4()} + tables.routes_ipv6()) * kBytesPerRoute;
+  return packet_buffers(config) * (packet_buffer_bytes(config) + kPacketBufferOverhead) +
+         kFixedMemory + routes_memory(config.tables().routes_ipv4()) +
+         routes_memory(config.tables().routes_ipv6());
 }
 
 bool is_pci_address(const std::string& device) {
   unsigned domain = 0, bus = 0, slot = 0, function = 0;
   char rest = 0;
   const std::string name = device_name(device);
-  return std::sscanf(name.c_str(), "%4x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest) == 4 ||
+  return std::sscanf(name.c_str(), "%4x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest) ==
+             4 ||
          std::sscanf(name.c_str(), "%2x:%2x.%1x%c", &bus, &slot, &function, &rest) == 3;
 }
 
 std::string device_name(const std::string& device) {
   std::string name = device.substr(0, device.find(','));
   // EAL names PCI devices with their domain and in lower case.
-  if (std::count(name.begin(), name.end(), ':') == 1 && name.find('.') != std::string::npos) name = "0000:" + name;
+  if (std::count(name.begin(), name.end(), ':') == 1 && name.find('.') != std::string::npos)
+    name = "0000:" + name;
   if (name.find(':') != std::string::npos) {
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
   }
   return name;
 }
@@ -207,7 +236,8 @@ Result<EalPlan> plan_eal(const v1::Dataplane& config, const Machine& machine) {
   EalPlan plan;
   auto lcores = plan_lcores(config, machine, plan.warnings);
   if (!lcores) return Error{lcores.error()};
-  plan.arguments = {"--lcores=" + *lcores, "--file-prefix=" + file_prefix(config), "--log-level=warning"};
+  plan.arguments = {"--lcores=" + *lcores, "--file-prefix=" + file_prefix(config),
+                    "--log-level=warning"};
   if (auto memory = plan_memory(config, machine, plan); !memory) return Error{memory.error()};
   bool pci = false;
   for (const auto& port : config.ports()) {
@@ -237,14 +267,18 @@ Status start_eal(const EalPlan& plan) {
   argv.push_back(nullptr);
   spdlog::debug("starting EAL arguments=\"{}\"", line);
   if (rte_eal_init(static_cast<int>(copy.size()), argv.data()) < 0) {
-    return Error{"DPDK's EAL did not start (" + std::string(rte_strerror(rte_errno)) + "): " + take_dpdk_complaints() +
-                 "; arguments: " + line};
+    return Error{"DPDK's EAL did not start (" + std::string(rte_strerror(rte_errno)) +
+                 "): " + take_dpdk_complaints() + "; arguments: " + line};
   }
   return Ok{};
 }
 
-void stop_eal() { rte_eal_cleanup(); }
+void stop_eal() {
+  rte_eal_cleanup();
+}
 
-std::string take_dpdk_complaints() { return log_lines().take(); }
+std::string take_dpdk_complaints() {
+  return log_lines().take();
+}
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// EAL: DPDK's environment. Works out its arguments from gateway.yaml and the machine, starts it, and
-// turns its log lines into ours.
+// EAL: DPDK's environment. Works out its arguments from gateway.yaml and the machine, starts it,
+// and turns its log lines into ours.
 //
 // Thread: the main thread, once per process. Ownership: EAL lives until stop_eal().
 // Units: bytes unless a name says otherwise. Errors: a sentence that says what would be right.
@@ -16,21 +16,26 @@ namespace sluice {
 
 // What the arguments depend on besides the configuration.
 struct Machine {
-  std::vector<unsigned> cpus;             // This process may run on these, ascending.
-  std::uint64_t huge_page_bytes = 0;      // Size of the default huge page; 0: the kernel has none.
+  std::vector<unsigned> cpus;         // This process may run on these, ascending.
+  std::uint64_t huge_page_bytes = 0;  // Size of the default huge page; 0: the kernel has none.
   std::uint64_t free_huge_pages = 0;
 };
 Machine this_machine();
 
 struct EalPlan {
-  std::vector<std::string> arguments;     // Without the program's name.
+  std::vector<std::string> arguments;  // Without the program's name.
   bool huge_pages = false;
-  std::vector<std::string> warnings;      // For the log: what was fallen back to, and how to avoid it.
+  std::vector<std::string> warnings;  // For the log: what was fallen back to, and how to avoid it.
 };
 
 // Memory DPDK itself must provide: packet buffers, routing tables, rings. Connection tables come on
 // top, and may be taken from the heap.
-std::uint64_t packet_buffer_bytes(const v1::Dataplane& config);  // One mbuf with its data room.
+std::uint64_t packet_buffer_bytes(const v1::Dataplane& config);  // Data room of one.
+// As configured, or as many more as the queues, caches and bursts hold at most at one time: with
+// fewer a port could fall dry.
+std::uint32_t packet_buffers(const v1::Dataplane& config);
+// Up to so many routes of a family are looked up without DPDK's large tables.
+inline constexpr std::uint32_t kPlainRoutes = 4096;
 std::uint64_t needed_memory(const v1::Dataplane& config);
 
 // True for "0000:01:00.0" and "01:00.0".
@@ -45,7 +50,8 @@ Result<EalPlan> plan_eal(const v1::Dataplane& config, const Machine& machine);
 Status start_eal(const EalPlan& plan);
 void stop_eal();
 
-// The last lines DPDK complained with, joined, or empty: why something of DPDK just failed. Clears them.
+// The last lines DPDK complained with, joined, or empty: why something of DPDK just failed. Clears
+// them.
 std::string take_dpdk_complaints();
 
 }  // namespace sluice

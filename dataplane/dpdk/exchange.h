@@ -22,21 +22,23 @@ namespace sluice {
 enum class Idle : std::uint8_t { spin, back_off };
 
 struct Exchange {
-  Exchange(std::uint64_t hz, std::uint32_t slow_path_per_second) : slow_path_rate(hz, slow_path_per_second) {}
+  Exchange(std::uint64_t hz, std::uint32_t slow_path_per_second)
+      : slow_path_rate(hz, slow_path_per_second) {}
 
-  // Published by the server's thread; a worker takes it up once per poll and drops it before it reports
-  // itself quiescent.
+  // Published by the server's thread; a worker takes it up once per poll and drops it before it
+  // reports itself quiescent.
   std::atomic<const ForwardingState*> state{nullptr};
-  const Routing* routing = nullptr;   // Written in place by the slow path, see routing.h.
-  std::unique_ptr<Rcu> rcu;           // Readers are the workers, by number.
+  const Routing* routing = nullptr;  // Written in place by the slow path, see routing.h.
+  std::unique_ptr<Rcu> rcu;          // Readers are the workers, by number.
   Clock clock;
 
   // By worker: packets it owns the flow of, to be processed from the start (mbuf.port: came in by).
   std::vector<std::unique_ptr<PacketRing>> hand_over;
-  // By worker: finished packets it is to send (mbuf.port: goes out by): the slow path's, and those of
-  // workers without a transmit queue of their own.
+  // By worker: finished packets it is to send (mbuf.port: goes out by): the slow path's, and those
+  // of workers without a transmit queue of their own.
   std::vector<std::unique_ptr<PacketRing>> transmit;
-  // To the slow path: for the kernel, and waiting for their neighbour (mbuf.hash.usr: the next hop).
+  // To the slow path: for the kernel, and waiting for their neighbour (mbuf.hash.usr: the next
+  // hop).
   std::unique_ptr<PacketRing> punt, resolve;
   RateLimit slow_path_rate;
 

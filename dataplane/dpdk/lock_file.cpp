@@ -16,7 +16,8 @@ namespace {
 
 std::string sanitized(std::string text) {
   for (char& c : text) {
-    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_' || c == ':';
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' ||
+                       c == '_' || c == ':';
     if (!plain) c = '-';
   }
   return text;
@@ -43,12 +44,14 @@ std::string this_network_namespace() {
 
 Result<LockFile> LockFile::acquire(const std::string& path, const std::string& what) {
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (descriptor < 0) return Error{"cannot open the lock file " + path + " of " + what + ": " + std::strerror(errno)};
+  if (descriptor < 0)
+    return Error{"cannot open the lock file " + path + " of " + what + ": " + std::strerror(errno)};
   LockFile lock(descriptor);
   if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
     char holder[16] = {};
     const ssize_t length = pread(descriptor, holder, sizeof(holder) - 1, 0);
-    const std::string pid = length > 0 ? std::string(holder, std::strcspn(holder, "\n")) : "unknown";
+    const std::string pid =
+        length > 0 ? std::string(holder, std::strcspn(holder, "\n")) : "unknown";
     return Error{what + " is in use by another sluice-dataplane (process " + pid +
                  "); stop that one, or give this one its own in gateway.yaml"};
   }
@@ -63,18 +66,23 @@ LockFile::~LockFile() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-LockFile::LockFile(LockFile&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+LockFile::LockFile(LockFile&& other) noexcept : descriptor_(other.descriptor_) {
+  other.descriptor_ = -1;
+}
 
 std::vector<LockName> lock_names(const v1::Dataplane& config, const std::string& directory,
                                  const std::string& network_namespace) {
   const std::string prefix = directory + "/sluice-";
   std::vector<LockName> names{{config.socket() + ".lock", "the socket " + config.socket()}};
   for (const auto& port : config.ports()) {
-    names.push_back({prefix + network_namespace + "-tap-" + sanitized(port.name()) + ".lock", "the port name " + port.name()});
+    names.push_back({prefix + network_namespace + "-tap-" + sanitized(port.name()) + ".lock",
+                     "the port name " + port.name()});
     if (is_pci_address(port.device())) {
-      names.push_back({prefix + sanitized(device_name(port.device())) + ".lock", "the device " + port.device()});
+      names.push_back({prefix + sanitized(device_name(port.device())) + ".lock",
+                       "the device " + port.device()});
     } else if (const std::string resource = outside_resource(port.device()); !resource.empty()) {
-      names.push_back({prefix + network_namespace + "-" + sanitized(resource) + ".lock", "the device " + port.device()});
+      names.push_back({prefix + network_namespace + "-" + sanitized(resource) + ".lock",
+                       "the device " + port.device()});
     }
   }
   return names;
@@ -82,7 +90,8 @@ std::vector<LockName> lock_names(const v1::Dataplane& config, const std::string&
 
 Result<std::vector<LockFile>> lock_all(const v1::Dataplane& config) {
   std::error_code error;
-  const std::string directory = std::filesystem::is_directory("/run/lock", error) ? "/run/lock" : "/tmp";
+  const std::string directory =
+      std::filesystem::is_directory("/run/lock", error) ? "/run/lock" : "/tmp";
   const auto socket_directory = std::filesystem::path(config.socket()).parent_path();
   if (!socket_directory.empty()) std::filesystem::create_directories(socket_directory, error);
   std::vector<LockFile> locks;

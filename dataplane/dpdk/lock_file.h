@@ -1,9 +1,9 @@
 // LockFile: what only one sluice-dataplane may use at a time: its socket, a device, a port's name.
 // --in-memory switches off EAL's own check, so this one stands in.
 //
-// Thread: any. Ownership: held until destruction, or until the process ends, however it ends. The files
-// stay: removing a locked file would let two processes lock two files of one name.
-// Errors: names the process that has it.
+// Thread: any. Ownership: held until destruction, or until the process ends, however it ends. The
+// files stay: removing a locked file would let two processes lock two files of one name. Errors:
+// names the process that has it.
 #pragma once
 
 #include <string>
@@ -27,8 +27,9 @@ class LockFile {
   int descriptor_;
 };
 
-// What a configuration locks: path and what it stands for. Names of kernel interfaces and TAPs are told
-// apart by network namespace; devices that nobody else can have (net_null, net_ring) need none.
+// What a configuration locks: path and what it stands for. Names of kernel interfaces and TAPs are
+// told apart by network namespace; devices that nobody else can have (net_null, net_ring) need
+// none.
 struct LockName {
   std::string path, what;
 };

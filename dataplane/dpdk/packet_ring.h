@@ -1,8 +1,8 @@
-// PacketRing: mbufs from several threads to one. Enqueuing does not wait for a producer that lost its
-// CPU (relaxed tail sync), since threads may share CPUs.
+// PacketRing: mbufs from several threads to one. Enqueuing does not wait for a producer that lost
+// its CPU (relaxed tail sync), since threads may share CPUs.
 //
-// Thread: enqueue any, dequeue one. Ownership: a packet belongs to the ring between the two; what is left
-// at destruction is freed. Errors: a full ring takes fewer; the rest stays the caller's.
+// Thread: enqueue any, dequeue one. Ownership: a packet belongs to the ring between the two; what
+// is left at destruction is freed. Errors: a full ring takes fewer; the rest stays the caller's.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -18,7 +18,8 @@ namespace sluice {
 class PacketRing {
  public:
   // `size`: a power of two; one less fits in.
-  static Result<std::unique_ptr<PacketRing>> create(const std::string& name, unsigned size, int socket);
+  static Result<std::unique_ptr<PacketRing>> create(const std::string& name, unsigned size,
+                                                    int socket);
   ~PacketRing();
   PacketRing(const PacketRing&) = delete;
   PacketRing& operator=(const PacketRing&) = delete;

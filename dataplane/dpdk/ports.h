@@ -1,6 +1,7 @@
 // Ports: the NICs of gateway.yaml as DPDK sees them, from configuration to running queues.
 //
-// Thread: open, start, close on the main thread; describe any. Ownership: Ports stops and closes its
+// Thread: open, start, close on the main thread; describe any. Ownership: Ports stops and closes
+// its
 //   devices; it must outlive the workers. Units: bytes; MTU is of layer 3.
 // Shapes: queue q is polled by worker q % workers; worker w sends on queue w if there is one, else
 //   through worker w % tx_queues.
@@ -23,15 +24,15 @@
 namespace sluice {
 
 struct Port {
-  std::string name;                 // Also its TAP's.
+  std::string name;  // Also its TAP's.
   std::string device;
   std::string driver;
-  std::uint16_t id = 0;             // DPDK port number.
+  std::uint16_t id = 0;  // DPDK port number.
   std::array<std::uint8_t, 6> mac{};
   std::uint16_t mtu = 1500;
   std::uint16_t rx_queues = 1, tx_queues = 1;
-  int socket = 0;                   // NUMA node.
-  bool rss = false;                 // The NIC hashes as `steering` says; else software steers.
+  int socket = 0;    // NUMA node.
+  bool rss = false;  // The NIC hashes as `steering` says; else software steers.
   std::shared_ptr<const Steering> steering;
 };
 
@@ -57,9 +58,5 @@ class Ports {
   std::vector<Port> ports_;
   rte_mempool* pool_ = nullptr;
 };
-
-// Packet buffers that the queues, caches and bursts of these ports hold at most at one time; fewer in
-// the pool would let a port fall dry.
-std::uint32_t minimum_packet_buffers(const v1::Dataplane& config, unsigned workers);
 
 }  // namespace sluice

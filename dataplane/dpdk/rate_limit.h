@@ -1,5 +1,5 @@
-// RateLimit: how many packets a second may pass, over all workers together (generic cell rate algorithm,
-// ITU-T I.371): one word holds the time at which the budget will be whole again.
+// RateLimit: how many packets a second may pass, over all workers together (generic cell rate
+// algorithm, ITU-T I.371): one word holds the time at which the budget will be whole again.
 //
 // Thread: any; lock-free. No division on the way. Units: the caller's clock in cycles.
 #pragma once
@@ -11,7 +11,9 @@ namespace sluice {
 
 class RateLimit {
  public:
-  RateLimit(std::uint64_t cycles_per_second, std::uint32_t per_second) : hz_(cycles_per_second) { set(per_second); }
+  RateLimit(std::uint64_t cycles_per_second, std::uint32_t per_second) : hz_(cycles_per_second) {
+    set(per_second);
+  }
 
   // Takes effect at once. 0 lets nothing pass.
   void set(std::uint32_t per_second) {

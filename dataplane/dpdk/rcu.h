@@ -1,7 +1,8 @@
-// Rcu: quiescent-state reclamation (rte_rcu_qsbr) between workers, which read what others publish, and
-// the threads that publish and must know when the old may be freed.
+// Rcu: quiescent-state reclamation (rte_rcu_qsbr) between workers, which read what others publish,
+// and the threads that publish and must know when the old may be freed.
 //
-// Thread: online, offline and quiescent are a worker's own; start and passed are any thread's, and never
+// Thread: online, offline and quiescent are a worker's own; start and passed are any thread's, and
+// never
 //   block. Ownership: the variable lives as long as the Rcu.
 // Use: publish the new with a release store, token = start(), free the old once passed(token).
 #pragma once
@@ -29,7 +30,9 @@ class Rcu {
   void quiescent(unsigned reader) { rte_rcu_qsbr_quiescent(variable_.get(), reader); }
 
   std::uint64_t start() { return rte_rcu_qsbr_start(variable_.get()); }
-  bool passed(std::uint64_t token) { return rte_rcu_qsbr_check(variable_.get(), token, false) == 1; }
+  bool passed(std::uint64_t token) {
+    return rte_rcu_qsbr_check(variable_.get(), token, false) == 1;
+  }
 
  private:
   struct Free {

@@ -11,8 +11,10 @@ TableMemory dpdk_table_memory(int socket) {
   TableMemory memory;
   memory.allocate = [socket, heap](std::size_t bytes) -> void* {
     if (void* taken = rte_zmalloc_socket("table", bytes, RTE_CACHE_LINE_SIZE, socket)) return taken;
-    spdlog::info("a table is taken from the heap, DPDK's memory is short: mb={}; more huge pages make it faster",
-                 bytes >> 20);
+    spdlog::info(
+        "a table is taken from the heap, DPDK's memory is short: mb={}; more huge pages make it "
+        "faster",
+        bytes >> 20);
     return heap.allocate(bytes);
   };
   memory.release = [heap](void* taken, std::size_t bytes) {

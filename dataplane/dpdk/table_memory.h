@@ -1,6 +1,6 @@
-// Memory of the connection tables: DPDK's, on a worker's NUMA node and in huge pages where EAL has them;
-// else the heap, and the log says so.
-// Thread: allocate and release from the thread that makes and drops pipelines.
+// Memory of the connection tables: DPDK's, on a worker's NUMA node and in huge pages where EAL has
+// them; else the heap, and the log says so. Thread: allocate and release from the thread that makes
+// and drops pipelines.
 #pragma once
 
 #include "dataplane/table/connection_table.h"

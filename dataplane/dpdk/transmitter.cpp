@@ -2,7 +2,8 @@
 
 namespace sluice {
 
-Transmitter::Transmitter(unsigned worker, const Ports& ports, const std::vector<std::unique_ptr<PacketRing>>& rings,
+Transmitter::Transmitter(unsigned worker, const Ports& ports,
+                         const std::vector<std::unique_ptr<PacketRing>>& rings,
                          WorkerCounters& counters)
     : ways_(ports.id_limit()), counters_(counters) {
   for (const Port& port : ports.all()) {

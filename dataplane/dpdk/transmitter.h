@@ -1,6 +1,7 @@
 // Transmitter: one worker's way out: packets gather per port and leave as bursts.
 //
-// Thread: one worker. Ownership: takes packets; those the port or the ring does not take are freed and
+// Thread: one worker. Ownership: takes packets; those the port or the ring does not take are freed
+// and
 //   counted as tx-full.
 #pragma once
 
@@ -19,8 +20,8 @@ namespace sluice {
 class Transmitter {
  public:
   // `rings`: the workers' transmit rings, by number.
-  Transmitter(unsigned worker, const Ports& ports, const std::vector<std::unique_ptr<PacketRing>>& rings,
-              WorkerCounters& counters);
+  Transmitter(unsigned worker, const Ports& ports,
+              const std::vector<std::unique_ptr<PacketRing>>& rings, WorkerCounters& counters);
 
   // `port`: a DPDK port number; one that is not ours counts as tx-full.
   void add(std::uint16_t port, rte_mbuf* packet) {

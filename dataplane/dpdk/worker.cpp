@@ -18,16 +18,18 @@ constexpr unsigned kAwakePolls = 64;
 constexpr long kFirstSleepNs = 10'000;
 constexpr long kLongestSleepNs = 100'000;
 
-// A VLAN tag that the driver took off goes back, so that the packet is as it was on the wire. nullptr:
-// no room for it.
+// A VLAN tag that the driver took off goes back, so that the packet is as it was on the wire.
+// nullptr: no room for it.
 rte_mbuf* restore_tag(rte_mbuf* packet) {
-  if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) [[likely]] return packet;
+  if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) [[likely]]
+    return packet;
   return rte_vlan_insert(&packet) == 0 ? packet : nullptr;
 }
 
 // The pipeline may have taken a tag off, or made a packet into its answer: then lengths differ.
 void fit(rte_mbuf* packet, std::uint32_t total_length) {
-  if (packet->pkt_len == total_length) [[likely]] return;
+  if (packet->pkt_len == total_length) [[likely]]
+    return;
   if (packet->nb_segs > 1) {  // Only ever cut: to an answer that fits the first buffer.
     rte_pktmbuf_free(packet->next);
     packet->next = nullptr;
@@ -39,8 +41,8 @@ void fit(rte_mbuf* packet, std::uint32_t total_length) {
 
 }  // namespace
 
-Worker::Worker(unsigned number, const Ports& ports, Exchange& exchange, std::unique_ptr<WorkerCounters> counters,
-               std::unique_ptr<Pipeline> pipeline)
+Worker::Worker(unsigned number, const Ports& ports, Exchange& exchange,
+               std::unique_ptr<WorkerCounters> counters, std::unique_ptr<Pipeline> pipeline)
     : number_(number),
       exchange_(exchange),
       counters_(std::move(counters)),
@@ -85,11 +87,13 @@ unsigned Worker::poll(Ticks now) {
     process(packets, count, queue.steered, state, now);
     total += count;
   }
-  if (const unsigned count = exchange_.hand_over[number_]->dequeue(packets, Burst::kMax); count != 0) {
+  if (const unsigned count = exchange_.hand_over[number_]->dequeue(packets, Burst::kMax);
+      count != 0) {
     process(packets, count, true, state, now);
     total += count;
   }
-  if (const unsigned count = exchange_.transmit[number_]->dequeue(packets, Burst::kMax); count != 0) {
+  if (const unsigned count = exchange_.transmit[number_]->dequeue(packets, Burst::kMax);
+      count != 0) {
     for (unsigned i = 0; i < count; ++i) transmitter_.add(packets[i]->port, packets[i]);
     total += count;
   }
@@ -98,7 +102,8 @@ unsigned Worker::poll(Ticks now) {
   return total;
 }
 
-void Worker::process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state, Ticks now) {
+void Worker::process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state,
+                     Ticks now) {
   fill(packets, count, steered);
   pipeline_->process(burst_, state, *exchange_.routing, now);
   dispatch();

@@ -1,4 +1,5 @@
-// Worker: one core's loop, run to completion: receive, decide, transmit; nothing is shared that two write.
+// Worker: one core's loop, run to completion: receive, decide, transmit; nothing is shared that two
+// write.
 //
 // Thread: run() on the worker's lcore; everything else before it starts or after it ends.
 // Ownership: owns its pipeline and counters; refers to Ports and Exchange.
@@ -21,8 +22,8 @@ namespace sluice {
 
 class Worker {
  public:
-  Worker(unsigned number, const Ports& ports, Exchange& exchange, std::unique_ptr<WorkerCounters> counters,
-         std::unique_ptr<Pipeline> pipeline);
+  Worker(unsigned number, const Ports& ports, Exchange& exchange,
+         std::unique_ptr<WorkerCounters> counters, std::unique_ptr<Pipeline> pipeline);
 
   // Forwards until exchange.stop. exchange.state must have been published once.
   void run();
@@ -46,7 +47,8 @@ class Worker {
   };
 
   unsigned poll(Ticks now);
-  void process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state, Ticks now);
+  void process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state,
+               Ticks now);
   void fill(rte_mbuf** packets, unsigned count, bool steered);
   void dispatch();
   void hand_over();
