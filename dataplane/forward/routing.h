@@ -105,7 +105,7 @@ struct Routing {
 
   // A consistent copy of one next hop. Never of a group: pick() first.
   NextHop hop(NextHopIndex index) const {
-    const auto* words = reinterpret_cast<const std::uint64_t*>(&next_hops[index]);
+    const auto* words = reinterpret_cast<const Word*>(&next_hops[index]);
     std::uint64_t copy[2];
     copy[1] = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);  // The state first: what it promises is then there.
     copy[0] = __atomic_load_n(&words[0], __ATOMIC_RELAXED);
@@ -115,7 +115,7 @@ struct Routing {
   }
   // For the one writer.
   void set_hop(NextHopIndex index, const NextHop& value) {
-    auto* words = reinterpret_cast<std::uint64_t*>(&next_hops[index]);
+    auto* words = reinterpret_cast<Word*>(&next_hops[index]);
     std::uint64_t copy[2];
     std::memcpy(copy, &value, sizeof copy);
     __atomic_store_n(&words[0], copy[0], __ATOMIC_RELAXED);
@@ -128,6 +128,9 @@ struct Routing {
     const MultipathGroup& group = multipath[index & (kMultipath - 1)];
     return group.count == 0 ? kNoNextHop : group.hops[(std::uint64_t{flow_hash} * group.count) >> 32];
   }
+
+ private:
+  using Word [[gnu::may_alias]] = std::uint64_t;
 };
 
 }  // namespace sluice
