@@ -14,9 +14,12 @@
 #include <fstream>
 #include <mutex>
 
+#include "dataplane/kernel/fib.h"
+
 namespace sluice {
 namespace {
 
+constexpr const char* kFilePrefix = "sluice-dataplane-";
 constexpr std::uint64_t kMegabyte = 1u << 20;
 // Behind the buffers: mbuf header, headroom, object header and alignment.
 constexpr std::uint64_t kPacketBufferOverhead = 128 + 128 + 128;
@@ -28,7 +31,7 @@ constexpr std::uint32_t kPoolCache = 512, kBurstPackets = 128;  // Held by a thr
 constexpr std::uint32_t kDefaultDescriptors = 1024;
 
 std::uint64_t routes_memory(std::uint32_t routes) {
-  return routes <= kPlainRoutes ? 0 : kFirstLevel + routes * kBytesPerRoute;
+  return routes <= kPlainFibRoutes ? 0 : kFirstLevel + routes * kBytesPerRoute;
 }
 
 std::uint64_t read_number(const std::filesystem::path& path) {
@@ -153,7 +156,7 @@ Status plan_memory(const v1::Dataplane& config, const Machine& machine, EalPlan&
 
 // The same for one socket path, so that a start after a crash finds its own remains.
 std::string file_prefix(const v1::Dataplane& config) {
-  return "sluice-" + std::to_string(std::hash<std::string>{}(config.socket()) % 100000000);
+  return kFilePrefix + std::to_string(std::hash<std::string>{}(config.socket()) % 100000000);
 }
 
 }  // namespace

@@ -34,8 +34,6 @@ std::uint64_t packet_buffer_bytes(const v1::Dataplane& config);  // Data room of
 // As configured, or as many more as the queues, caches and bursts hold at most at one time: with
 // fewer a port could fall dry.
 std::uint32_t packet_buffers(const v1::Dataplane& config);
-// Up to so many routes of a family are looked up without DPDK's large tables.
-inline constexpr std::uint32_t kPlainRoutes = 4096;
 std::uint64_t needed_memory(const v1::Dataplane& config);
 
 // True for "0000:01:00.0" and "01:00.0".

@@ -37,9 +37,11 @@ struct Exchange {
   // By worker: finished packets it is to send (mbuf.port: goes out by): the slow path's, and those
   // of workers without a transmit queue of their own.
   std::vector<std::unique_ptr<PacketRing>> transmit;
-  // To the slow path: for the kernel, and waiting for their neighbour (mbuf.hash.usr: the next
-  // hop).
-  std::unique_ptr<PacketRing> punt, resolve;
+  // To the slow path: for the kernel, of these the protocols that keep the network up apart, so
+  // that nothing crowds them out; and packets that wait for their neighbour (mbuf.hash.usr: the
+  // next hop).
+  std::unique_ptr<PacketRing> punt_control, punt, resolve;
+  // Of punt alone.
   RateLimit slow_path_rate;
 
   std::atomic<bool> stop{false};

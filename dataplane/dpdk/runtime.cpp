@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "dataplane/dpdk/table_memory.h"
 #include "dataplane/kernel/fib.h"
@@ -125,9 +127,39 @@ Status Runtime::make_exchange() {
         !status)
       return status;
   }
+  if (auto status = make(exchange_.punt_control, "punt_control", kSlowPathSize, SOCKET_ID_ANY);
+      !status) {
+    return status;
+  }
   if (auto status = make(exchange_.punt, "punt", kSlowPathSize, SOCKET_ID_ANY); !status)
     return status;
   return make(exchange_.resolve, "resolve", kSlowPathSize, SOCKET_ID_ANY);
+}
+
+Status Runtime::make_routing() {
+  const auto& tables = config_.tables();
+  const std::uint32_t next_hops = std::min<std::uint64_t>(
+      std::uint64_t{tables.routes_ipv4()} + tables.routes_ipv6() + tables.backends() + 1024,
+      kMultipath - 1);
+  routing_ = std::make_unique<Routing>(next_hops, kMultipathGroups, tables.backends());
+  const int socket = static_cast<int>(rte_lcore_to_socket_id(lcores_.front()));
+  auto fib_ipv4 = make_fib<Ipv4>("routes_ipv4", tables.routes_ipv4(), socket);
+  if (!fib_ipv4) return Error{fib_ipv4.error()};
+  auto fib_ipv6 = make_fib<Ipv6>("routes_ipv6", tables.routes_ipv6(), socket);
+  if (!fib_ipv6) return Error{fib_ipv6.error()};
+  routing_->fib_ipv4 = std::move(*fib_ipv4);
+  routing_->fib_ipv6 = std::move(*fib_ipv6);
+  exchange_.routing = routing_.get();
+  std::vector<PortInfo> infos;
+  for (const Port& port : ports_->all()) {
+    PortInfo& info = infos.emplace_back();
+    info.id = port.id;
+    info.name = port.name;
+    std::copy(port.mac.begin(), port.mac.end(), info.mac);
+    info.mtu = port.mtu;
+  }
+  slow_path_ = std::make_unique<SlowPath>(config_, infos, *this, *routing_);
+  return Ok{};
 }
 
 Status Runtime::make_workers() {
@@ -195,11 +227,29 @@ void Runtime::publish(std::shared_ptr<const ForwardingState> state) {
     backends.push_back({record.id, record.address_bytes == 4 ? IpAddress::v4(record.address)
                                                              : IpAddress::v6(record.address)});
   });
-  // The next hops of backends first: the sooner they are there, the fewer packets meet one without.
+  std::vector<std::uint32_t> added;
+  for (const BackendAddress& backend : backends) {
+    if (state_->backend(backend.id) == nullptr) added.push_back(backend.id);
+  }
   slow_path_->set_backends(std::move(backends));
+  if (running_) wait_for_next_hops(added);
   exchange_.state.store(state.get(), std::memory_order_release);
   state_ = std::move(state);
   slow_path_->set_served(std::move(addresses));
+}
+
+// A backend that workers know of should have its next hop by then, or the first connections to it
+// are lost. The slow path needs well under a millisecond; a backend without a route is not waited
+// for long.
+void Runtime::wait_for_next_hops(const std::vector<std::uint32_t>& backends) const {
+  constexpr auto kLongest = std::chrono::milliseconds(5);
+  const auto until = std::chrono::steady_clock::now() + kLongest;
+  for (const std::uint32_t id : backends) {
+    while (routing_->backend_next_hop[id].load(std::memory_order_relaxed) == kNoNextHop) {
+      if (std::chrono::steady_clock::now() >= until) return;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
 }
 
 std::vector<v1::Port> Runtime::ports() const {
@@ -230,8 +280,11 @@ bool Runtime::receive(PuntedPacket& packet) {
     if (received_next_ == received_count_) {
       received_next_ = 0;
       received_resolve_ = false;
-      // What is for the kernel first: routing protocols and neighbours live there.
-      received_count_ = exchange_.punt->dequeue(received_, std::size(received_));
+      // Routing protocols and neighbours first: all else depends on them.
+      received_count_ = exchange_.punt_control->dequeue(received_, std::size(received_));
+      if (received_count_ == 0) {
+        received_count_ = exchange_.punt->dequeue(received_, std::size(received_));
+      }
       if (received_count_ == 0) {
         received_resolve_ = true;
         received_count_ = exchange_.resolve->dequeue(received_, std::size(received_));

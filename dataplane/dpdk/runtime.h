@@ -60,6 +60,7 @@ class Runtime final : public Host, public SlowPathPackets {
   Status make_routing();
   Status make_workers();
   Status launch_workers();
+  void wait_for_next_hops(const std::vector<std::uint32_t>& backends) const;
   std::uint16_t sender_of(std::uint16_t port) const;
 
   v1::Dataplane config_;

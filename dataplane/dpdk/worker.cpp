@@ -9,6 +9,8 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "dataplane/kernel/frame.h"
+
 namespace sluice {
 namespace {
 
@@ -132,7 +134,7 @@ void Worker::fill(rte_mbuf** packets, unsigned count, bool steered) {
 }
 
 void Worker::dispatch() {
-  dropped_.count = punted_.count = unresolved_.count = 0;
+  dropped_.count = control_.count = punted_.count = unresolved_.count = 0;
   for (unsigned i = 0; i < burst_.count; ++i) {
     auto* packet = static_cast<rte_mbuf*>(burst_.handle[i]);
     switch (burst_.verdict[i]) {
@@ -144,7 +146,7 @@ void Worker::dispatch() {
         to_worker_[burst_.out_worker[i]].add(packet);
         break;
       case Verdict::punt:
-        punted_.add(packet);
+        (frame_is_control(burst_.data[i], burst_.length[i]) ? control_ : punted_).add(packet);
         break;
       case Verdict::resolve:
         fit(packet, burst_.total_length[i]);
@@ -158,7 +160,8 @@ void Worker::dispatch() {
     }
   }
   hand_over();
-  if (punted_.count != 0) to_slow_path(punted_, *exchange_.punt);
+  if (control_.count != 0) to_slow_path(control_, *exchange_.punt_control);
+  if (punted_.count != 0) limit_punted();
   if (unresolved_.count != 0) to_slow_path(unresolved_, *exchange_.resolve);
   if (dropped_.count != 0) rte_pktmbuf_free_bulk(dropped_.packets, dropped_.count);
 }
@@ -173,11 +176,16 @@ void Worker::hand_over() {
   }
 }
 
+void Worker::limit_punted() {
+  const unsigned admitted = exchange_.slow_path_rate.admit(punted_.count, rte_rdtsc());
+  refuse(punted_.packets + admitted, punted_.count - admitted, DropReason::slow_path_rate);
+  punted_.count = admitted;
+  to_slow_path(punted_, *exchange_.punt);
+}
+
 void Worker::to_slow_path(Batch& batch, PacketRing& ring) {
-  const unsigned admitted = exchange_.slow_path_rate.admit(batch.count, rte_rdtsc());
-  refuse(batch.packets + admitted, batch.count - admitted, DropReason::slow_path_rate);
-  const unsigned taken = ring.enqueue(batch.packets, admitted);
-  refuse(batch.packets + taken, admitted - taken, DropReason::slow_path_full);
+  const unsigned taken = ring.enqueue(batch.packets, batch.count);
+  refuse(batch.packets + taken, batch.count - taken, DropReason::slow_path_full);
 }
 
 void Worker::refuse(rte_mbuf** packets, unsigned count, DropReason reason) {

@@ -52,6 +52,7 @@ class Worker {
   void fill(rte_mbuf** packets, unsigned count, bool steered);
   void dispatch();
   void hand_over();
+  void limit_punted();
   void to_slow_path(Batch& batch, PacketRing& ring);
   // Frees what a ring did not take, under its reason.
   void refuse(rte_mbuf** packets, unsigned count, DropReason reason);
@@ -65,7 +66,7 @@ class Worker {
   Transmitter transmitter_;
   Burst burst_{};
   std::vector<Batch> to_worker_;  // By worker.
-  Batch dropped_, punted_, unresolved_;
+  Batch dropped_, control_, punted_, unresolved_;
   std::atomic<std::uint64_t> sweep_rounds_{0};
 };
 

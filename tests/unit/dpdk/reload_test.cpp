@@ -1,0 +1,36 @@
+#include "dataplane/dpdk/reload.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(Reload, WhatCanChangeWhileRunningDoes) {
+  const Reload reload = sort_changes({"logging.level", "dataplane.idle", "dataplane.timers.udp",
+                                      "dataplane.slowPath.packetsPerSecond"});
+  EXPECT_THAT(reload.applied, ElementsAre("logging.level", "dataplane.idle", "dataplane.timers.udp",
+                                          "dataplane.slowPath.packetsPerSecond"));
+  EXPECT_THAT(reload.need_restart, IsEmpty());
+}
+
+TEST(Reload, TheRestIsNamed) {
+  const Reload reload = sort_changes({"dataplane.workers", "dataplane.ports",
+                                      "dataplane.slowPath.vipInterface", "dataplane.idleness"});
+  EXPECT_THAT(reload.applied, IsEmpty());
+  EXPECT_THAT(reload.need_restart,
+              ElementsAre("dataplane.workers", "dataplane.ports", "dataplane.slowPath.vipInterface",
+                          "dataplane.idleness"));
+}
+
+TEST(Reload, OtherProgramsFieldsAreTheirs) {
+  const Reload reload = sort_changes({"redis.address", "control.pools", "gateway.name"});
+  EXPECT_THAT(reload.applied, IsEmpty());
+  EXPECT_THAT(reload.need_restart, IsEmpty());
+}
+
+}  // namespace
+}  // namespace sluice
