@@ -158,16 +158,10 @@ class ForwardingState {
   std::size_t address_count() const { return addresses_.size(); }
   std::size_t backend_count() const { return backend_count_; }
   std::uint32_t backend_end() const { return backends_.end(); }  // Above the highest backend id.
-  // visit(const VipBlock&), in no order that means anything. In steps: of page 0 to vip_pages()
-  // - 1.
+  // visit(const VipBlock&), in no order that means anything.
   template <typename Visit>
   void for_each_vip(Visit visit) const {
     vips_.for_each([&](const auto& block) { visit(*block); });
-  }
-  std::size_t vip_pages() const { return vips_.pages(); }
-  template <typename Visit>
-  void for_each_vip_of_page(std::size_t page, Visit visit) const {
-    vips_.for_each_of_page(page, [&](const auto& block) { visit(*block); });
   }
   // visit(const AddressBlock&).
   template <typename Visit>

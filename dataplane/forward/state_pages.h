@@ -127,14 +127,10 @@ class PagedHash {
   // visit(const std::shared_ptr<const Block>&), in no order that means anything.
   template <typename Visit>
   void for_each(Visit visit) const {
-    for (std::size_t page = 0; page < pages_.size(); ++page) for_each_of_page(page, visit);
-  }
-  // The same in steps, for those who cannot take all at once.
-  std::size_t pages() const { return pages_.size(); }
-  template <typename Visit>
-  void for_each_of_page(std::size_t page, Visit visit) const {
-    if (pages_[page] == nullptr) return;
-    for (const auto& entry : pages_[page]->entries) visit(entry.second);
+    for (const auto& page : pages_) {
+      if (page == nullptr) continue;
+      for (const auto& entry : page->entries) visit(entry.second);
+    }
   }
 
  private:
