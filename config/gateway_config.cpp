@@ -62,14 +62,16 @@ void collect_changes(const Message& before, const Message& after, const std::str
                      std::vector<std::string>* changes) {
   for (int i = 0; i < before.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor* field = before.GetDescriptor()->field(i);
-    const std::string field_path = path.empty() ? field->json_name() : path + "." + field->json_name();
+    const std::string field_path =
+        path.empty() ? field->json_name() : path + "." + field->json_name();
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_repeated()) {
       collect_changes(before.GetReflection()->GetMessage(before, field),
                       after.GetReflection()->GetMessage(after, field), field_path, changes);
       continue;
     }
     google::protobuf::util::MessageDifferencer differencer;
-    if (!differencer.CompareWithFields(before, after, {field}, {field})) changes->push_back(field_path);
+    if (!differencer.CompareWithFields(before, after, {field}, {field}))
+      changes->push_back(field_path);
   }
 }
 
@@ -89,7 +91,9 @@ Result<v1::GatewayConfig> parse_gateway_config(const std::string& text, const st
   return read_config(&text, file);
 }
 
-const char* default_gateway_yaml() { return kDefaultGatewayYaml; }
+const char* default_gateway_yaml() {
+  return kDefaultGatewayYaml;
+}
 
 Status check_for_dataplane(const v1::GatewayConfig& config) {
   if (config.dataplane().ports().empty()) {

@@ -1,6 +1,6 @@
 // gateway.yaml: read, laid over the defaults, checked. Contract of the fields: proto/config.proto.
-// Thread: any. Errors: one line for every mistake, "FILE:LINE:COLUMN: FIELD: VALUE is ...", which says
-// what would be right; a configuration with a mistake is never returned.
+// Thread: any. Errors: one line for every mistake, "FILE:LINE:COLUMN: FIELD: VALUE is ...", which
+// says what would be right; a configuration with a mistake is never returned.
 #pragma once
 
 #include <string>
@@ -25,6 +25,7 @@ const char* default_gateway_yaml();
 Status check_for_dataplane(const v1::GatewayConfig& config);
 
 // Paths of the fields that differ, for instance "dataplane.workers"; a changed list is one path.
-std::vector<std::string> changed_fields(const v1::GatewayConfig& before, const v1::GatewayConfig& after);
+std::vector<std::string> changed_fields(const v1::GatewayConfig& before,
+                                        const v1::GatewayConfig& after);
 
 }  // namespace sluice

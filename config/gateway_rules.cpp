@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t kMaxSocketPath = 107;     // sun_path, less its final zero.
-constexpr std::size_t kMaxInterfaceName = 15;   // IFNAMSIZ, less its final zero.
+constexpr std::size_t kMaxSocketPath = 107;    // sun_path, less its final zero.
+constexpr std::size_t kMaxInterfaceName = 15;  // IFNAMSIZ, less its final zero.
 
 class Checker {
  public:
@@ -69,15 +69,13 @@ bool is_name(const std::string& text, std::size_t longest) {
 void check_gateway(const v1::GatewayConfig& config, Checker* check) {
   const std::string& name = config.gateway().name();
   if (!name.empty() && !is_name(name, 253)) {
-    check->error("gateway.name", name,
-                 "is not a name of lower-case letters, digits, '-' and '.'");
+    check->error("gateway.name", name, "is not a name of lower-case letters, digits, '-' and '.'");
   }
   const v1::Redis& redis = config.redis();
   if (redis.address().starts_with("unix:")) {
     check->absolute_path("redis.address", redis.address().substr(5), false, kMaxSocketPath);
   } else if (!parse_host_port(redis.address())) {
-    check->error("redis.address", redis.address(),
-                 "is none of HOST:PORT, [IPv6]:PORT, unix:/path");
+    check->error("redis.address", redis.address(), "is none of HOST:PORT, [IPv6]:PORT, unix:/path");
   }
   check->absolute_path("redis.passwordFile", redis.password_file(), true);
   if (!redis.username().empty() && redis.password_file().empty()) {
@@ -195,8 +193,7 @@ void check_dataplane(const v1::GatewayConfig& config, Checker* check) {
                  "is not a list as EAL's --lcores takes, such as \"0@0,1@2\"");
   }
   check->word("dataplane.idle", dataplane.idle(), {"spin", "back-off"});
-  check->word("dataplane.memory.hugePages", dataplane.memory().huge_pages(),
-              {"auto", "on", "off"});
+  check->word("dataplane.memory.hugePages", dataplane.memory().huge_pages(), {"auto", "on", "off"});
   check->range("dataplane.memory.megabytes", dataplane.memory().megabytes(), 0, 1u << 20, " MB");
   check->range("dataplane.memory.packetBuffers", dataplane.memory().packet_buffers(), 1024,
                1u << 24);

@@ -19,7 +19,9 @@ class JsonText : public spdlog::custom_flag_formatter {
   void format(const spdlog::details::log_msg& message, const std::tm&,
               spdlog::memory_buf_t& out) override {
     static constexpr char kDigits[] = "0123456789abcdef";
-    const auto append = [&out](std::string_view text) { out.append(text.data(), text.data() + text.size()); };
+    const auto append = [&out](std::string_view text) {
+      out.append(text.data(), text.data() + text.size());
+    };
     append("\"");
     for (const char c : message.payload) {
       const auto byte = static_cast<unsigned char>(c);
@@ -43,8 +45,8 @@ class JsonText : public spdlog::custom_flag_formatter {
 }  // namespace
 
 void init_logging(const v1::Logging& config, const char* program) {
-  auto logger = std::make_shared<spdlog::logger>(
-      program, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>(program, std::make_shared<spdlog::sinks::stderr_sink_mt>());
   if (config.format() == "json") {
     auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
     formatter->add_flag<JsonText>('*').set_pattern(

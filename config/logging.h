@@ -1,5 +1,6 @@
 // Logging of every program: spdlog to stderr, one line an event, `message key=value ...`.
-// Thread: init_logging before any other thread; logging itself from any thread but a forwarding one.
+// Thread: init_logging before any other thread; logging itself from any thread but a forwarding
+// one.
 #pragma once
 
 #include <chrono>
@@ -16,8 +17,8 @@ class Logging;
 // Sets spdlog's default logger. Also to be called again when the configuration changed.
 void init_logging(const v1::Logging& config, const char* program);
 
-// Keeps an event that may repeat without end from filling the log: at most `burst` lines an interval.
-// Thread: any. One object per call site:
+// Keeps an event that may repeat without end from filling the log: at most `burst` lines an
+// interval. Thread: any. One object per call site:
 //   static LogLimiter limiter;
 //   if (auto left_out = limiter.admit()) spdlog::warn("redis refused left_out={}", *left_out);
 class LogLimiter {

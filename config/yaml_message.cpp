@@ -60,17 +60,22 @@ std::string unknown_field_text(const Descriptor* type, const std::string& name) 
 
 const char* kind_text(const YamlNode& node) {
   switch (node.kind) {
-    case YamlNode::Kind::null: return "nothing";
-    case YamlNode::Kind::map: return "a map";
-    case YamlNode::Kind::sequence: return "a list";
-    case YamlNode::Kind::scalar: break;
+    case YamlNode::Kind::null:
+      return "nothing";
+    case YamlNode::Kind::map:
+      return "a map";
+    case YamlNode::Kind::sequence:
+      return "a list";
+    case YamlNode::Kind::scalar:
+      break;
   }
   return node.plain ? "a plain value" : "a quoted text";
 }
 
 class Reader {
  public:
-  Reader(const YamlReadOptions& options, YamlReport* report) : options_(options), report_(*report) {}
+  Reader(const YamlReadOptions& options, YamlReport* report)
+      : options_(options), report_(*report) {}
 
   void read(const YamlNode& node, const std::string& path, Message* message) {
     note(path, node);
@@ -188,7 +193,8 @@ class Reader {
   }
 
   template <typename T>
-  void read_integer(const YamlNode& node, const std::string& path, void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
+  void read_integer(const YamlNode& node, const std::string& path,
+                    void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
                     void (Reflection::*add)(Message*, const FieldDescriptor*, T) const,
                     const FieldDescriptor* field, Message* message, bool repeated) {
     const std::string& text = node.scalar;
@@ -258,7 +264,8 @@ class Reader {
         }
         return;
       }
-      default: error(path, "cannot be set from a file");
+      default:
+        error(path, "cannot be set from a file");
     }
   }
 
@@ -311,11 +318,12 @@ YamlNode value_tree(const Message& message, const FieldDescriptor* field, int in
       return YamlNode::literal(value ? "true" : "false");
     }
     case FieldDescriptor::CPPTYPE_ENUM:
-      return YamlNode::string(std::string((repeated ? r->GetRepeatedEnum(message, field, index)
-                                                    : r->GetEnum(message, field))
-                                              ->name()));
+      return YamlNode::string(std::string(
+          (repeated ? r->GetRepeatedEnum(message, field, index) : r->GetEnum(message, field))
+              ->name()));
     case FieldDescriptor::CPPTYPE_DOUBLE:
-    case FieldDescriptor::CPPTYPE_FLOAT: break;  // In no message of ours.
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      break;  // In no message of ours.
   }
   return {};
 }

@@ -21,10 +21,10 @@ enum class UnknownFields {
 };
 
 struct YamlReadOptions {
-  std::string file;                             // For messages.
+  std::string file;  // For messages.
   UnknownFields unknown = UnknownFields::refuse;
-  bool strict_strings = false;                  // A bare number or boolean is no string (as in Kubernetes).
-  std::vector<std::string> ignored;             // Fields of the outermost message to pass over.
+  bool strict_strings = false;       // A bare number or boolean is no string (as in Kubernetes).
+  std::vector<std::string> ignored;  // Fields of the outermost message to pass over.
   std::size_t max_errors = 100;
   std::size_t max_unknown = 200;
 };

@@ -16,7 +16,9 @@
 namespace sluice {
 namespace {
 
-YamlMark to_mark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
+YamlMark to_mark(const YAML::Mark& mark) {
+  return {mark.line + 1, mark.column + 1};
+}
 
 // Ends the parser from within; never leaves parse_yaml.
 struct Refusal {
@@ -108,7 +110,8 @@ class TreeBuilder : public YAML::EventHandler {
     count(mark, anchor);
     if (expects_key()) throw Refusal{to_mark(mark), "a key must be text, not a map or a list"};
     if (stack_.size() >= limits_.depth) {
-      throw Refusal{to_mark(mark), "nested deeper than " + std::to_string(limits_.depth) + " levels"};
+      throw Refusal{to_mark(mark),
+                    "nested deeper than " + std::to_string(limits_.depth) + " levels"};
     }
     Open next;
     next.node.kind = kind;
@@ -192,7 +195,8 @@ bool yaml_is_bool(std::string_view text, bool* value) {
   return *value || std::find(no.begin(), no.end(), text) != no.end();
 }
 
-// Decimal integers and floating point, 0x..., 0o..., .inf and .nan: what YAML's core schema resolves.
+// Decimal integers and floating point, 0x..., 0o..., .inf and .nan: what YAML's core schema
+// resolves.
 bool yaml_is_number(std::string_view text) {
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
   if (text == ".inf" || text == ".Inf" || text == ".INF" || text == ".nan" || text == ".NaN" ||
@@ -226,7 +230,8 @@ Result<std::vector<YamlNode>> parse_yaml(std::string_view text, const std::strin
     return Error{file + ": longer than " + std::to_string(limits.bytes) + " bytes; split the file"};
   }
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
-    const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
+    const auto line =
+        std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
     return Error{file + ":" + std::to_string(line + 1) + ": a zero byte: this is not a text file"};
   }
   std::vector<YamlNode> documents;

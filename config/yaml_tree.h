@@ -1,7 +1,7 @@
-// YAML text as a tree of plain values that remember where they stood; JSON is read as the YAML it is.
-// Ownership: by value. Thread: any. Shapes: lines and columns count from 1.
-// Errors: text starting with FILE:LINE:COLUMN. Input is bounded (YamlLimits); anchors and aliases are
-// refused, so that a short text cannot stand for a huge tree; so are duplicate keys.
+// YAML text as a tree of plain values that remember where they stood; JSON is read as the YAML it
+// is. Ownership: by value. Thread: any. Shapes: lines and columns count from 1. Errors: text
+// starting with FILE:LINE:COLUMN. Input is bounded (YamlLimits); anchors and aliases are refused,
+// so that a short text cannot stand for a huge tree; so are duplicate keys.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ struct YamlNode {
   Kind kind = Kind::null;
   YamlMark mark;
   std::string scalar;
-  bool plain = false;            // A scalar without quotes: it may be a number or a boolean.
-  std::vector<YamlNode> items;   // Of a sequence; of a map: the values, in the order of `keys`.
+  bool plain = false;           // A scalar without quotes: it may be a number or a boolean.
+  std::vector<YamlNode> items;  // Of a sequence; of a map: the values, in the order of `keys`.
   std::vector<std::string> keys;
 
   // The value under `key` of a map; null if there is none.
@@ -45,7 +45,8 @@ struct YamlLimits {
   std::size_t depth = 64;
 };
 
-// What an unquoted scalar stands for. Booleans are those of YAML 1.1, as Kubernetes' tools read them.
+// What an unquoted scalar stands for. Booleans are those of YAML 1.1, as Kubernetes' tools read
+// them.
 bool yaml_is_bool(std::string_view text, bool* value);
 bool yaml_is_number(std::string_view text);
 

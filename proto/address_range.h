@@ -1,5 +1,6 @@
-// AddressRange: the addresses between two, as pools write them: "192.0.2.0/24", "192.0.2.1-192.0.2.9"
-// or one address. Ownership: by value. Thread: any. Errors: parse says what would be right.
+// AddressRange: the addresses between two, as pools write them: "192.0.2.0/24",
+// "192.0.2.1-192.0.2.9" or one address. Ownership: by value. Thread: any. Errors: parse says what
+// would be right.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace sluice {
 
 struct AddressRange {
   IpAddress first;
-  IpAddress last;     // Of the same family, not below first.
-  IpPrefix prefix;    // Set if it was written as a prefix: automatic allocation spares its ends.
+  IpAddress last;   // Of the same family, not below first.
+  IpPrefix prefix;  // Set if it was written as a prefix: automatic allocation spares its ends.
   bool is_prefix = false;
 
   static Result<AddressRange> parse(std::string_view text);

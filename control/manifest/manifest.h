@@ -1,7 +1,7 @@
-// Manifests: Kubernetes YAML or JSON to objects. Several documents and kind List; kinds we have no use
-// for are named and passed over. Thread: any, pure.
-// Errors: everything is checked before anything is returned, and all mistakes are told, a line each:
-// "FILE:LINE:COLUMN: Kind NS/NAME: FIELD.PATH: what is wrong, and what would be right".
+// Manifests: Kubernetes YAML or JSON to objects. Several documents and kind List; kinds we have no
+// use for are named and passed over. Thread: any, pure. Errors: everything is checked before
+// anything is returned, and all mistakes are told, a line each: "FILE:LINE:COLUMN: Kind NS/NAME:
+// FIELD.PATH: what is wrong, and what would be right".
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@
 namespace sluice {
 
 struct ManifestObject {
-  v1::Object object;                  // Header filled, defaults set as the API server does.
+  v1::Object object;  // Header filled, defaults set as the API server does.
   std::string file;
   int line = 0;                       // Where the object begins, from 1.
   std::vector<std::string> warnings;  // For the user, without the place.
@@ -27,7 +27,7 @@ struct Manifest {
 
 struct ManifestOptions {
   std::string default_namespace = "default";
-  std::string writer;                 // For Header.writer, for instance "sluice 0.1.0".
+  std::string writer;  // For Header.writer, for instance "sluice 0.1.0".
 };
 
 // An object given twice is an error.

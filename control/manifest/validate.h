@@ -22,7 +22,8 @@ std::vector<FieldError> validate(const v1::Object& object);
 // Allowed, but probably not what the user meant.
 std::vector<std::string> warnings_of(const v1::Object& object);
 
-// RFC 1123 label (at most 63), subdomain (at most 253), Kubernetes label keys and values, IANA port names.
+// RFC 1123 label (at most 63), subdomain (at most 253), Kubernetes label keys and values, IANA port
+// names.
 bool is_dns_label(const std::string& text);
 bool is_dns_subdomain(const std::string& text);
 bool is_label_key(const std::string& text);

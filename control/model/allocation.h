@@ -2,12 +2,13 @@
 // records to write; one leading control writes them through the ledger's script, which refuses what
 // is not the next revision. Every control may call it to learn why a Service has no address.
 //
-// Rules. Who holds an address keeps it, whatever happens to pools. A request is granted at once or not
-// at all. Two Services share an address if both are in one namespace of one source, name the same key
-// and use different ports. A released address goes to nobody but its last holder before the hold time
-// is over and every gateway has withdrawn it. Nothing is released on behalf of a source whose Services
-// are not known completely. Addresses are drawn from pools by priority (higher first) and name, lowest
-// free address first; a prefix's ends are spared (AddressRange::first_automatic).
+// Rules. Who holds an address keeps it, whatever happens to pools. A request is granted at once or
+// not at all. Two Services share an address if both are in one namespace of one source, name the
+// same key and use different ports. A released address goes to nobody but its last holder before
+// the hold time is over and every gateway has withdrawn it. Nothing is released on behalf of a
+// source whose Services are not known completely. Addresses are drawn from pools by priority
+// (higher first) and name, lowest free address first; a prefix's ends are spared
+// (AddressRange::first_automatic).
 #pragma once
 
 #include <functional>
@@ -26,7 +27,7 @@ namespace sluice {
 enum class FamilyPolicy { single_stack, prefer_dual_stack, require_dual_stack };
 
 struct PortRequest {
-  std::string protocol;                                   // "TCP", "UDP".
+  std::string protocol;  // "TCP", "UDP".
   std::uint32_t port = 0;
   // Members that get new flows, by IpFamily; absent while endpoints are unknown.
   std::optional<std::array<std::size_t, 2>> active_members;
@@ -36,26 +37,28 @@ struct PortRequest {
 struct AddressRequest {
   ServiceKey service;
   std::string uid;
-  std::string created;                   // RFC 3339; older ones are served first.
-  std::vector<IpFamily> families;        // Wanted, in order.
+  std::string created;             // RFC 3339; older ones are served first.
+  std::vector<IpFamily> families;  // Wanted, in order.
   FamilyPolicy policy = FamilyPolicy::single_stack;
-  std::vector<IpAddress> addresses;      // Asked for, at most one a family; empty: any.
-  std::string pool;                      // Annotation sluice.dev/address-pool; empty: any.
+  std::vector<IpAddress> addresses;  // Asked for, at most one a family; empty: any.
+  std::string pool;                  // Annotation sluice.dev/address-pool; empty: any.
   std::string sharing_key;
   std::vector<PortRequest> ports;
-  std::string invalid;                   // Not empty: the request cannot be understood, and why.
+  std::string invalid;  // Not empty: the request cannot be understood, and why.
 };
 
 using Ledger = std::map<IpAddress, v1::Address>;
 
 struct AllocationInputs {
-  std::span<const AddressRequest* const> requests;             // Every Service that wants addresses.
+  std::span<const AddressRequest* const> requests;  // Every Service that wants addresses.
   const std::map<std::string, ObjectPointer>* pools = nullptr;  // By name, as Model::pools.
   const Ledger* ledger = nullptr;
+  std::span<const IpAddress> unreadable;  // Records nobody can read: taken.
   std::int64_t now_unix_ms = 0;
   std::int64_t hold_ms = 60'000;
-  std::function<bool(const std::string&)> services_known;      // Of a source: absence means deleted.
-  std::function<bool(const IpAddress&)> withdrawn_everywhere;  // No live gateway serves it any more.
+  std::function<bool(const std::string&)> services_known;  // Of a source: absence means deleted.
+  std::function<bool(const IpAddress&)>
+      withdrawn_everywhere;  // No live gateway serves it any more.
 };
 
 struct Allocation {

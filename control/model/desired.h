@@ -1,6 +1,7 @@
 // All plans, the ledger and the ids to the state a dataplane should have. Pure but for the ids.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,22 +35,23 @@ struct DataplaneState {
 struct DesiredInputs {
   const std::map<ServiceKey, ServicePlan>* plans = nullptr;
   const Ledger* ledger = nullptr;
+  bool ledger_known = true;  // Else nothing is changed: the outcome is what is reported.
   const std::map<std::string, ObjectPointer>* pools = nullptr;
   PlanSettings settings;
   // Serving now: held VIPs are taken from it, and it goes first if the dataplane's room is short.
   const DataplaneState* reported = nullptr;
-  // What the dataplane serves for a Service that is not known (not planned, or its endpoints unknown)
-  // stays as it is if its source is held; absent: nothing is held.
+  // What the dataplane serves for a Service that is not known (not planned, or its endpoints
+  // unknown) stays as it is if its source is held; absent: nothing is held.
   std::function<bool(const std::string& source)> source_held;
-  v1::Capacity capacity;               // Zeros: no limit.
-  std::uint64_t generation = 0;        // That this state will be applied as; retires unused ids.
+  v1::Capacity capacity;         // Zeros: no limit.
+  std::uint64_t generation = 0;  // That this state will be applied as; retires unused ids.
 };
 
 // What came of one Service.
 struct ServiceOutcome {
   std::vector<std::string> addresses;  // Canonical text, in the order of the Service's families.
   std::vector<v1::Condition> conditions;
-  std::uint32_t backends = 0;          // Get new flows; an endpoint counts once however many ports it has.
+  std::uint32_t backends = 0;  // Get new flows; an endpoint counts once however many ports it has.
   std::uint32_t draining = 0;
 };
 
@@ -58,6 +60,7 @@ struct Desired {
   std::map<ServiceKey, ServiceOutcome> outcomes;  // Of every wanted plan.
 };
 
+// The ids must have adopted what the dataplane reports.
 Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids);
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
-// Which endpoints a Service has: what the cluster's endpoint controller works out for Services with a
-// selector (from Pods, in source manual), and what slices and Endpoints say for the others.
-// Source: Kubernetes, EndpointSlice API (discovery.k8s.io/v1) and the endpoint slice controller's rules.
-// Thread: any, pure.
+// Which endpoints a Service has: what the cluster's endpoint controller works out for Services with
+// a selector (from Pods, in source manual), and what slices and Endpoints say for the others.
+// Source: Kubernetes, EndpointSlice API (discovery.k8s.io/v1) and the endpoint slice controller's
+// rules. Thread: any, pure.
 #pragma once
 
 #include <array>
@@ -17,20 +17,22 @@ namespace sluice {
 enum class IpFamily { ipv4 = 0, ipv6 = 1 };
 inline constexpr std::array<IpFamily, 2> kIpFamilies{IpFamily::ipv4, IpFamily::ipv6};
 const char* family_name(IpFamily family);  // "IPv4", "IPv6".
-inline IpFamily family_of(const IpAddress& a) { return a.is_v4() ? IpFamily::ipv4 : IpFamily::ipv6; }
+inline IpFamily family_of(const IpAddress& a) {
+  return a.is_v4() ? IpFamily::ipv4 : IpFamily::ipv6;
+}
 
 struct PortEndpoint {
   IpAddress address;
-  std::uint32_t port = 0;       // The backend's, 1 to 65535.
-  std::string target;           // "NAMESPACE/POD", or empty.
+  std::uint32_t port = 0;  // The backend's, 1 to 65535.
+  std::string target;      // "NAMESPACE/POD", or empty.
   bool ready = true;
   bool serving = true;
   bool terminating = false;
 };
 
 struct Warning {
-  std::string reason;           // CamelCase word for machines.
-  std::string message;          // A sentence for people.
+  std::string reason;   // CamelCase word for machines.
+  std::string message;  // A sentence for people.
 };
 
 struct ServiceEndpoints {

@@ -1,6 +1,7 @@
 // The objects of all sources as last read, what is complete, and which Services a change concerns.
 // Ownership: shares the objects. Thread: one.
-// An object that is not here is absent only if its source and kind are complete; else it is unknown.
+// An object that is not here is absent only if its source and kind are complete; else it is
+// unknown.
 #pragma once
 
 #include <map>
@@ -48,11 +49,12 @@ class Model {
   bool take_pools_changed() { return std::exchange(pools_changed_, false); }
 
  private:
-  using Term = std::pair<std::string, std::string>;             // Label and value.
-  using NameKey = std::pair<std::string, std::string>;          // Namespace and name.
+  using Term = std::pair<std::string, std::string>;     // Label and value.
+  using NameKey = std::pair<std::string, std::string>;  // Namespace and name.
   struct Namespace {
-    std::map<Term, std::set<std::string>> pods_by_label;        // Pod names.
-    std::map<Term, std::set<std::string>> services_by_term;     // Services by the first term of their selector.
+    std::map<Term, std::set<std::string>> pods_by_label;  // Pod names.
+    std::map<Term, std::set<std::string>>
+        services_by_term;  // Services by the first term of their selector.
     std::map<std::string, std::set<std::string>> slices_by_service;
   };
   struct Source {

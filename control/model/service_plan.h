@@ -1,5 +1,6 @@
-// What one Service asks of the gateway, whatever addresses it will have: its ports with their members,
-// its address request, and what the user should know. Pure; made anew when the Service's inputs change.
+// What one Service asks of the gateway, whatever addresses it will have: its ports with their
+// members, its address request, and what the user should know. Pure; made anew when the Service's
+// inputs change.
 #pragma once
 
 #include <array>
@@ -11,7 +12,8 @@
 
 namespace sluice {
 
-inline constexpr const char* kForwardingModeAnnotation = "sluice.dev/forwarding-mode";  // nat, dsr-mac.
+inline constexpr const char* kForwardingModeAnnotation =
+    "sluice.dev/forwarding-mode";  // nat, dsr-mac.
 inline constexpr const char* kAddressPoolAnnotation = "sluice.dev/address-pool";
 inline constexpr const char* kAddressesAnnotation = "sluice.dev/addresses";  // Comma separated.
 inline constexpr const char* kSharingAnnotation = "sluice.dev/allow-shared-ip";
@@ -25,7 +27,7 @@ struct PlanSettings {
 struct PlanMember {
   IpAddress address;
   std::uint32_t port = 0;
-  std::string target;             // "NAMESPACE/POD", or empty.
+  std::string target;  // "NAMESPACE/POD", or empty.
   std::uint32_t weight = 1;
   bool draining = false;
 };
@@ -40,8 +42,8 @@ struct PlanPort {
 struct ServicePlan {
   ServiceKey key;
   std::string uid;
-  bool wanted = false;            // A LoadBalancer of ours that exists: the rest is set only then.
-  bool known = false;             // Endpoints are known; else what is programmed is left as it is.
+  bool wanted = false;  // A LoadBalancer of ours that exists: the rest is set only then.
+  bool known = false;   // Endpoints are known; else what is programmed is left as it is.
   v1::ForwardingMode mode = v1::FORWARDING_MODE_UNSPECIFIED;  // By annotation.
   AddressRequest request;
   std::vector<PlanPort> ports;
@@ -58,9 +60,10 @@ v1::Protocol protocol_from_name(const std::string& name);
 const char* protocol_name(v1::Protocol protocol);
 
 // Conditions, as Kubernetes writes them (without a transition time).
-v1::Condition make_condition(std::string type, bool status, std::string reason, std::string message);
-// type "sluice.dev/Warning-REASON", status True.
-v1::Condition make_warning(const Warning& warning);
+v1::Condition make_condition(std::string type, bool status, std::string reason,
+                             std::string message);
+// One condition for each reason: type "sluice.dev/Warning-REASON", status True, bounded text.
+std::vector<v1::Condition> warning_conditions(const std::vector<Warning>& warnings);
 
 inline constexpr const char* kAddressAllocated = "sluice.dev/AddressAllocated";
 inline constexpr const char* kProgrammed = "sluice.dev/Programmed";

@@ -1,0 +1,174 @@
+#include "control/model/ids.h"
+
+#include <utility>
+#include <vector>
+
+#include "control/model/desired.h"
+
+namespace sluice {
+namespace {
+
+std::string vip_text(const IpAddress& address, v1::Protocol protocol) {
+  return address.text() + "/" + protocol_name(protocol);
+}
+
+std::string backend_text(const std::string& source, const IpAddress& address, v1::Protocol protocol,
+                         std::uint32_t port) {
+  return source + "/" + address.text() + "/" + protocol_name(protocol) + "/" + std::to_string(port);
+}
+
+}  // namespace
+
+void IdAllocator::Space::forget(std::uint32_t id) {
+  if (const auto key = keys_.find(id); key != keys_.end()) {
+    ids_.erase(key->second);
+    keys_.erase(key);
+  }
+  if (const auto retired = retired_.find(id); retired != retired_.end()) {
+    retired_keys_.erase(retired->second.key);
+    retired_.erase(retired);
+  }
+}
+
+void IdAllocator::Space::insert(const std::string& key, std::uint32_t id) {
+  if (id == 0) return;
+  if (const auto old = ids_.find(key); old != ids_.end()) {
+    if (old->second == id) return;
+    free(old->second);
+    forget(old->second);
+  }
+  if (const auto old = retired_keys_.find(key); old != retired_keys_.end()) {
+    // Still waits for its sweep, but no longer for its owner's return.
+    retired_[old->second].key.clear();
+    retired_keys_.erase(old);
+  }
+  forget(id);
+  ids_[key] = id;
+  keys_[id] = key;
+}
+
+void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
+  if (id == 0) return;
+  forget(id);
+  if (!retired.key.empty()) retired_keys_[retired.key] = id;
+  retired_[id] = std::move(retired);
+}
+
+std::uint32_t IdAllocator::Space::get(const std::string& key, std::uint32_t limit) {
+  std::uint32_t id = 0;
+  if (const auto known = ids_.find(key); known != ids_.end()) {
+    id = known->second;
+  } else if (const auto returned = retired_keys_.find(key); returned != retired_keys_.end()) {
+    id = returned->second;
+  }
+  if (id == 0 || id >= limit) {
+    while (lowest_ < limit && (keys_.contains(lowest_) || retired_.contains(lowest_))) ++lowest_;
+    if (lowest_ >= limit) return 0;
+    id = lowest_;
+  }
+  insert(key, id);
+  seen_.insert(id);
+  return id;
+}
+
+void IdAllocator::Space::end_round(std::uint64_t generation) {
+  std::vector<std::pair<std::uint32_t, std::string>> unused;
+  for (const auto& [id, key] : keys_) {
+    if (!seen_.contains(id)) unused.emplace_back(id, key);
+  }
+  for (auto& [id, key] : unused) retire(id, {generation, std::move(key)});
+}
+
+void IdAllocator::Space::swept(std::uint64_t generation) {
+  for (auto at = retired_.begin(); at != retired_.end();) {
+    if (at->second.generation > generation) {
+      ++at;
+      continue;
+    }
+    free(at->first);
+    retired_keys_.erase(at->second.key);
+    at = retired_.erase(at);
+  }
+}
+
+void IdAllocator::load(const v1::Ids& ids) {
+  vips_ = Space();
+  backends_ = Space();
+  for (const v1::RetiredId& retired : ids.retired()) {
+    (retired.backend() ? backends_ : vips_)
+        .retire(retired.id(), {retired.generation(), retired.key()});
+  }
+  for (const auto& [key, id] : ids.vips()) vips_.insert(key, id);
+  for (const auto& [key, id] : ids.backends()) backends_.insert(key, id);
+}
+
+void IdAllocator::save_space(const Space& space, bool backend, v1::Ids* ids) {
+  auto& map = backend ? *ids->mutable_backends() : *ids->mutable_vips();
+  for (const auto& [key, id] : space.ids()) map[key] = id;
+  for (const auto& [id, retired] : space.retired()) {
+    v1::RetiredId* saved = ids->add_retired();
+    saved->set_backend(backend);
+    saved->set_id(id);
+    saved->set_generation(retired.generation);
+    saved->set_key(retired.key);
+  }
+}
+
+v1::Ids IdAllocator::save() const {
+  v1::Ids ids;
+  save_space(vips_, false, &ids);
+  save_space(backends_, true, &ids);
+  return ids;
+}
+
+void IdAllocator::adopt(const DataplaneState& reported) {
+  for (const auto& [name, vip] : reported.vips) {
+    vips_.insert(vip_text(name.address, name.protocol), vip.id());
+    const std::string source = vip.service().substr(0, vip.service().find('/'));
+    for (const v1::Member& member : vip.members()) {
+      const auto backend = reported.backends.find(member.backend());
+      if (backend == reported.backends.end()) continue;
+      const auto address = IpAddress::from_bytes(backend->second.address());
+      if (!address) continue;
+      backends_.insert(backend_text(source, *address, name.protocol, backend->second.port()),
+                       backend->first);
+    }
+  }
+}
+
+Result<std::uint32_t> IdAllocator::vip(const IpAddress& address, v1::Protocol protocol) {
+  const std::uint32_t id = vips_.get(vip_text(address, protocol), limits_.vips);
+  if (id == 0) {
+    return Error{"the dataplane has room for " + std::to_string(limits_.vips) +
+                 " addresses and protocols; raise dataplane.tables.vips"};
+  }
+  return id;
+}
+
+Result<std::uint32_t> IdAllocator::backend(const std::string& source, const IpAddress& address,
+                                           v1::Protocol protocol, std::uint32_t port) {
+  const std::uint32_t id =
+      backends_.get(backend_text(source, address, protocol, port), limits_.backends);
+  if (id == 0) {
+    return Error{"the dataplane has room for " + std::to_string(limits_.backends) +
+                 " backends; raise dataplane.tables.backends"};
+  }
+  return id;
+}
+
+void IdAllocator::begin_round() {
+  vips_.begin_round();
+  backends_.begin_round();
+}
+
+void IdAllocator::end_round(std::uint64_t generation) {
+  vips_.end_round(generation);
+  backends_.end_round(generation);
+}
+
+void IdAllocator::swept(std::uint64_t generation) {
+  vips_.swept(generation);
+  backends_.swept(generation);
+}
+
+}  // namespace sluice

@@ -1,0 +1,297 @@
+#include "control/model/service_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kLongestMessage = 1000;
+
+const std::string& annotation(const v1::Service& service, const char* name) {
+  static const std::string none;
+  const auto at = service.metadata().annotations().find(name);
+  return at == service.metadata().annotations().end() ? none : at->second;
+}
+
+bool is_ours(const v1::Service& service, const PlanSettings& settings) {
+  const v1::ServiceSpec& spec = service.spec();
+  if (spec.type() != "LoadBalancer" || !service.metadata().deletion_timestamp().empty())
+    return false;
+  const auto& classes = settings.load_balancer_classes;
+  return !spec.has_load_balancer_class() ||
+         std::find(classes.begin(), classes.end(), spec.load_balancer_class()) != classes.end();
+}
+
+std::vector<std::string_view> split_at_commas(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    std::string_view part = text.substr(0, comma);
+    text.remove_prefix(std::min(comma + 1, text.size()));
+    const auto first = part.find_first_not_of(' ');
+    if (first == std::string_view::npos) continue;
+    parts.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
+  }
+  return parts;
+}
+
+void add_families(const v1::ServiceSpec& spec, AddressRequest* request) {
+  request->policy = spec.ip_family_policy() == "RequireDualStack" ? FamilyPolicy::require_dual_stack
+                    : spec.ip_family_policy() == "PreferDualStack" ? FamilyPolicy::prefer_dual_stack
+                                                                   : FamilyPolicy::single_stack;
+  for (const std::string& name : spec.ip_families()) {
+    for (const IpFamily family : kIpFamilies) {
+      if (name == family_name(family)) request->families.push_back(family);
+    }
+  }
+  const bool single = request->policy == FamilyPolicy::single_stack;
+  if (request->families.empty()) {
+    request->families = {IpFamily::ipv4};
+    if (!single) request->families.push_back(IpFamily::ipv6);
+  }
+  if (single) request->families.resize(1);
+}
+
+void add_requested_addresses(const v1::Service& service, AddressRequest* request) {
+  const std::string& annotated = annotation(service, kAddressesAnnotation);
+  const std::string& text = annotated.empty() ? service.spec().load_balancer_ip() : annotated;
+  const std::string field = annotated.empty() ? "spec.loadBalancerIP" : kAddressesAnnotation;
+  for (const std::string_view part : split_at_commas(text)) {
+    const auto address = IpAddress::parse(part);
+    if (!address) {
+      request->invalid = field + ": \"" + std::string(part) + "\" is no IPv4 or IPv6 address";
+      return;
+    }
+    const IpFamily family = family_of(*address);
+    if (std::find(request->families.begin(), request->families.end(), family) ==
+        request->families.end()) {
+      request->invalid = field + ": " + address->text() + " is " + family_name(family) +
+                         ", which spec.ipFamilies does not name";
+      return;
+    }
+    for (const IpAddress& other : request->addresses) {
+      if (family_of(other) == family && other != *address) {
+        request->invalid = field + ": more than one " + family_name(family) + " address";
+        return;
+      }
+    }
+    request->addresses.push_back(*address);
+  }
+}
+
+std::vector<PlanMember> members_of(const std::vector<PortEndpoint>& endpoints, IpFamily family) {
+  std::vector<const PortEndpoint*> listed;
+  for (const PortEndpoint& e : endpoints) {
+    if (family_of(e.address) == family) listed.push_back(&e);
+  }
+  const bool any_ready =
+      std::any_of(listed.begin(), listed.end(), [](const auto* e) { return e->ready; });
+  std::vector<PlanMember> members;
+  for (const PortEndpoint* e : listed) {
+    PlanMember member;
+    member.address = e->address;
+    member.port = e->port;
+    member.target = e->target;
+    // Kubernetes' fallback: with none ready, those that terminate but still serve are used.
+    const bool active = any_ready ? e->ready : e->serving && e->terminating;
+    // What is listed but not used keeps the flows it has.
+    member.draining = !active;
+    members.push_back(std::move(member));
+  }
+  return members;
+}
+
+std::size_t active_count(const std::vector<PlanMember>& members) {
+  return static_cast<std::size_t>(
+      std::count_if(members.begin(), members.end(), [](const auto& m) { return !m.draining; }));
+}
+
+std::string port_text(const PlanPort& port) {
+  const std::string number = std::to_string(port.port) + "/" + protocol_name(port.protocol);
+  return port.name.empty() ? "port " + number : "port " + port.name + " (" + number + ")";
+}
+
+void add_ports(const v1::Service& service, ServiceEndpoints endpoints, ServicePlan* plan,
+               std::vector<Warning>* warnings) {
+  for (int i = 0; i < service.spec().ports_size(); ++i) {
+    const v1::ServicePort& from = service.spec().ports(i);
+    PlanPort port;
+    port.name = from.name();
+    port.protocol = protocol_from_name(from.protocol().empty() ? "TCP" : from.protocol());
+    port.port = static_cast<std::uint32_t>(from.port());
+    if (port.protocol != v1::PROTOCOL_TCP && port.protocol != v1::PROTOCOL_UDP) {
+      warnings->push_back({"ProtocolNotSupported", "port " + std::to_string(from.port()) + ": " +
+                                                       from.protocol() + " is not forwarded yet"});
+      continue;
+    }
+    if (from.port() < 1 || from.port() > 65'535) {
+      warnings->push_back({"InvalidPort", "port " + std::to_string(from.port()) +
+                                              " is not from 1 to 65535; it is left out"});
+      continue;
+    }
+    PortRequest request;
+    request.protocol = protocol_name(port.protocol);
+    request.port = port.port;
+    if (plan->known) request.active_members.emplace();
+    for (const IpFamily family : plan->request.families) {
+      auto& members = port.members[static_cast<std::size_t>(family)];
+      members = members_of(endpoints.ports[static_cast<std::size_t>(i)], family);
+      const std::size_t active = active_count(members);
+      if (!plan->known) continue;
+      (*request.active_members)[static_cast<std::size_t>(family)] = active;
+      if (active == 0) {
+        warnings->push_back({"NoReadyEndpoints", port_text(port) + " has no ready " +
+                                                     family_name(family) +
+                                                     " endpoint; new connections are refused"});
+      }
+    }
+    plan->request.ports.push_back(std::move(request));
+    plan->ports.push_back(std::move(port));
+  }
+  for (Warning& warning : endpoints.warnings) warnings->push_back(std::move(warning));
+}
+
+void warn_of_fields(const v1::Service& service, std::vector<Warning>* warnings) {
+  const v1::ServiceSpec& spec = service.spec();
+  if (spec.session_affinity() == "ClientIP") {
+    warnings->push_back({"SessionAffinityNotHonoured",
+                         "sessionAffinity ClientIP is not honoured yet; each connection may go to "
+                         "another endpoint"});
+  }
+  if (!spec.load_balancer_source_ranges().empty()) {
+    warnings->push_back({"SourceRangesNotHonoured",
+                         "loadBalancerSourceRanges is not enforced yet; every client is let in"});
+  }
+  if (!spec.external_ips().empty()) {
+    warnings->push_back({"ExternalIPsNotServed", "externalIPs are not served by this gateway"});
+  }
+  if (spec.external_traffic_policy() == "Local") {
+    warnings->push_back({"ExternalTrafficPolicyNotHonoured",
+                         "externalTrafficPolicy Local: client addresses reach the endpoints only "
+                         "with sluice.dev/forwarding-mode dsr-mac"});
+  }
+  static constexpr std::array<std::string_view, 4> known{
+      kForwardingModeAnnotation, kAddressPoolAnnotation, kAddressesAnnotation, kSharingAnnotation};
+  std::map<std::string, std::string> sorted(service.metadata().annotations().begin(),
+                                            service.metadata().annotations().end());
+  for (const auto& [name, value] : sorted) {
+    if (name.starts_with("sluice.dev/") &&
+        std::find(known.begin(), known.end(), name) == known.end()) {
+      warnings->push_back({"UnknownAnnotation", "the annotation " + name + " is not known"});
+    }
+  }
+}
+
+v1::ForwardingMode annotated_mode(const v1::Service& service, std::vector<Warning>* warnings) {
+  const std::string& name = annotation(service, kForwardingModeAnnotation);
+  const v1::ForwardingMode mode = forwarding_mode_from_name(name);
+  if (!name.empty() && mode == v1::FORWARDING_MODE_UNSPECIFIED) {
+    warnings->push_back(
+        {"InvalidForwardingMode", std::string(kForwardingModeAnnotation) + ": \"" + name +
+                                      "\" is neither nat nor dsr-mac; the default is used"});
+  }
+  return mode;
+}
+
+}  // namespace
+
+ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settings) {
+  ServicePlan plan;
+  plan.key = inputs.key;
+  if (inputs.service == nullptr || !is_ours(inputs.service->service(), settings)) return plan;
+  const v1::Service& service = inputs.service->service();
+  plan.wanted = true;
+  plan.known = inputs.endpoints_known;
+  plan.uid = service.metadata().uid();
+  std::vector<Warning> warnings;
+  plan.mode = annotated_mode(service, &warnings);
+  plan.request.service = inputs.key;
+  plan.request.uid = plan.uid;
+  plan.request.created = service.metadata().creation_timestamp();
+  plan.request.pool = annotation(service, kAddressPoolAnnotation);
+  plan.request.sharing_key = annotation(service, kSharingAnnotation);
+  add_families(service.spec(), &plan.request);
+  add_requested_addresses(service, &plan.request);
+  add_ports(service, endpoints_of(inputs), &plan, &warnings);
+  if (plan.request.ports.empty() && plan.request.invalid.empty()) {
+    plan.request.invalid = "spec.ports: no port that can be forwarded";
+  }
+  if (!plan.known) {
+    warnings.push_back(
+        {"EndpointsUnknown",
+         "the endpoints are not known completely yet; what is served stays as it is"});
+  }
+  warn_of_fields(service, &warnings);
+  plan.conditions = warning_conditions(warnings);
+  return plan;
+}
+
+std::vector<v1::Condition> warning_conditions(const std::vector<Warning>& warnings) {
+  std::map<std::string, std::string> by_reason;
+  for (const Warning& warning : warnings) {
+    std::string& message = by_reason[warning.reason];
+    if (message.size() + warning.message.size() > kLongestMessage) {
+      if (!message.ends_with("...")) message += "; ...";
+      continue;
+    }
+    message += (message.empty() ? "" : "; ") + warning.message;
+  }
+  std::vector<v1::Condition> conditions;
+  for (auto& [reason, message] : by_reason) {
+    conditions.push_back(
+        make_condition("sluice.dev/Warning-" + reason, true, reason, std::move(message)));
+  }
+  return conditions;
+}
+
+v1::Condition make_condition(std::string type, bool status, std::string reason,
+                             std::string message) {
+  v1::Condition condition;
+  condition.set_type(std::move(type));
+  condition.set_status(status ? "True" : "False");
+  condition.set_reason(std::move(reason));
+  condition.set_message(std::move(message));
+  return condition;
+}
+
+v1::ForwardingMode forwarding_mode_from_name(const std::string& name) {
+  if (name == "nat") return v1::FORWARDING_MODE_NAT;
+  if (name == "dsr-mac") return v1::FORWARDING_MODE_DSR_MAC;
+  return v1::FORWARDING_MODE_UNSPECIFIED;
+}
+
+const char* forwarding_mode_name(v1::ForwardingMode mode) {
+  switch (mode) {
+    case v1::FORWARDING_MODE_NAT:
+      return "nat";
+    case v1::FORWARDING_MODE_DSR_MAC:
+      return "dsr-mac";
+    default:
+      return "unspecified";
+  }
+}
+
+v1::Protocol protocol_from_name(const std::string& name) {
+  if (name == "TCP") return v1::PROTOCOL_TCP;
+  if (name == "UDP") return v1::PROTOCOL_UDP;
+  if (name == "SCTP") return v1::PROTOCOL_SCTP;
+  return v1::PROTOCOL_UNSPECIFIED;
+}
+
+const char* protocol_name(v1::Protocol protocol) {
+  switch (protocol) {
+    case v1::PROTOCOL_TCP:
+      return "TCP";
+    case v1::PROTOCOL_UDP:
+      return "UDP";
+    case v1::PROTOCOL_SCTP:
+      return "SCTP";
+    default:
+      return "UNKNOWN";
+  }
+}
+
+}  // namespace sluice
