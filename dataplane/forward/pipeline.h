@@ -37,6 +37,9 @@ struct PipelineConfig {
   TableMemory memory = TableMemory::heap();
 };
 
+template <typename Family>
+class NatRecords;
+
 class Pipeline {
  public:
   // nullptr when memory is short.
@@ -54,11 +57,26 @@ class Pipeline {
   const ConnectionTable<Ipv6>& flows_ipv6() const;
   std::uint32_t nat_records() const;  // In use.
 
-  // H2: the rest is yours (NAT records, cursors, token bucket), as private members or a
-  // worker-state struct.
+  // For trace and flows (trace.h), from another thread.
+  template <typename Family>
+  const ConnectionTable<Family>& flows() const;
+  template <typename Family>
+  const NatRecords<Family>& records() const;
+  const PipelineConfig& config() const;
+
  private:
+  Pipeline();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+template <>
+const ConnectionTable<Ipv4>& Pipeline::flows<Ipv4>() const;
+template <>
+const ConnectionTable<Ipv6>& Pipeline::flows<Ipv6>() const;
+template <>
+const NatRecords<Ipv4>& Pipeline::records<Ipv4>() const;
+template <>
+const NatRecords<Ipv6>& Pipeline::records<Ipv6>() const;
 
 }  // namespace sluice

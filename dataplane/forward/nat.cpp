@@ -1,0 +1,221 @@
+#include "dataplane/forward/nat.h"
+
+namespace sluice {
+namespace {
+
+template <typename Family>
+const std::vector<NatSource<Family>>& of_family(const NatSources& sources) {
+  if constexpr (Family::kAddressBytes == 4) {
+    return sources.ipv4;
+  } else {
+    return sources.ipv6;
+  }
+}
+
+// A starting point that differs per backend and process: ports of the time before a restart, which
+// backends may still hold open, are then unlikely to come first.
+std::uint16_t first_cursor(std::uint64_t seed, std::uint32_t backend, PortRange range) {
+  const std::uint64_t mixed = (seed ^ backend) * 0x9e3779b97f4a7c15u;
+  const std::uint32_t ports = range.last - range.first + 1u;
+  return static_cast<std::uint16_t>(range.first + ((mixed >> 32) * ports >> 32));
+}
+
+}  // namespace
+
+template <typename Family>
+bool NatFlows<Family>::create(Table& table, std::uint32_t capacity, std::uint32_t backends,
+                              std::uint16_t worker, std::uint64_t port_seed,
+                              const TableMemory& memory) {
+  table_ = &table;
+  worker_ = worker;
+  port_seed_ = port_seed;
+  cursors_.assign(backends, 0);
+  constexpr std::uint32_t kMax = NatRecords<Family>::kMax;
+  return records_.create(capacity < kMax ? capacity : kMax, memory);
+}
+
+template <typename Family>
+typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<Family>& request,
+                                                           Ticks now) {
+  const std::uint32_t index = records_.take();
+  if (index == NatRecords<Family>::kNone) return {0, DropReason::nat_records_exhausted};
+  Record& record = records_[index];
+  record.forward = request.key;
+  record.protocol = request.vip.protocol;
+  std::memcpy(record.vip.data(), request.vip.address.data(), Family::kAddressBytes);
+  record.vip_counter = request.vip.counter;
+  record.backend_id = request.backend.id;
+  record.backend = {request.backend.template as<Family>(), request.backend.port};
+  record.created = record.seen = now;
+  record.state = record.tcp() ? FlowState::handshake : FlowState::weak;
+  bool any_source = false;
+  if (!choose_source(request, record, any_source)) {
+    records_.give_back(index);
+    return {0, any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source};
+  }
+  if (!insert_entries(request, index, now)) return {0, DropReason::flow_table_full};
+  return {index, DropReason::none};
+}
+
+// The egress port's own address first, then the addresses set apart for NAT.
+template <typename Family>
+bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, Record& record,
+                                     bool& any_source) {
+  if (request.sources == nullptr) return false;
+  for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
+    for (const NatSource<Family>& source : of_family<Family>(*request.sources)) {
+      if (source.port_id != port_id) continue;
+      any_source = true;
+      const std::uint16_t port = choose_port(request, source);
+      if (port == 0) continue;
+      record.source = {source.address, Be16::from_host(port)};
+      record.reverse_id = source.id(request.vip.protocol);
+      return true;
+    }
+  }
+  return false;
+}
+
+template <typename Family>
+std::uint16_t NatFlows<Family>::choose_port(const NatFlowRequest<Family>& request,
+                                            const NatSource<Family>& source) {
+  const PortRange range{request.sources->first_port, request.sources->last_port};
+  const std::uint32_t backend = request.backend.id;
+  if (backend >= cursors_.size() || range.first == 0 || range.last < range.first) return 0;
+  std::uint32_t reply_hash = 0;
+  if (request.steering != nullptr) {
+    reply_hash =
+        nat_reply_hash<Family>(request.steering->toeplitz(), request.backend.template as<Family>(),
+                               request.backend.port, source.address);
+  }
+  std::uint16_t& cursor = cursors_[backend];
+  if (cursor < range.first || cursor > range.last)
+    cursor = first_cursor(port_seed_, backend, range);
+  const unsigned ports = range.last - range.first + 1u;
+  for (unsigned tries = ports < kNatPortsTried ? ports : kNatPortsTried; tries > 0; --tries) {
+    std::uint16_t port = cursor;
+    if (request.steering != nullptr) {
+      port = next_nat_port<Family>(*request.steering, worker_, reply_hash, range, cursor);
+      if (port == 0) return 0;
+    }
+    cursor = port == range.last ? range.first : static_cast<std::uint16_t>(port + 1);
+    if (!in_use(request, source, Be16::from_host(port))) return port;
+  }
+  return 0;
+}
+
+template <typename Family>
+bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request,
+                              const NatSource<Family>& source, Be16 port) const {
+  const FlowKey<Family> key{request.backend.template as<Family>(), request.backend.port, port,
+                            source.id(request.vip.protocol)};
+  return table_->find(key, table_->hash(key)) != kNoSlot;
+}
+
+template <typename Family>
+bool NatFlows<Family>::insert_entries(const NatFlowRequest<Family>& request, std::uint32_t index,
+                                      Ticks now) {
+  const FlowState state = records_[index].state;
+  const FlowLink link = FlowLink::nat(index);
+  if (table_->insert(request.key, request.hash, link, state, now, evicted, this) == kNoSlot) {
+    finish();
+    records_.give_back(index);
+    return false;
+  }
+  finish();
+  const FlowKey<Family> reverse = records_[index].reverse();
+  if (table_->insert(reverse, table_->hash(reverse), link, state, now, evicted, this) == kNoSlot) {
+    end(index, false);
+    return false;
+  }
+  finish();
+  // The second entry may have taken the place of the first, being weak; then the flow has ended
+  // already.
+  return records_[index].state != FlowState::empty;
+}
+
+template <typename Family>
+void NatFlows<Family>::end(std::uint32_t index, bool time_wait) {
+  finish();
+  if (mark_ending(index, time_wait)) finish();
+}
+
+template <typename Family>
+void NatFlows<Family>::set_state(std::uint32_t index, FlowState state, Ticks now) {
+  Record& record = records_[index];
+  record.state = state;
+  for (const FlowKey<Family>& key : {record.forward, record.reverse()}) {
+    const Slot slot = table_->find(key, table_->hash(key));
+    if (slot != kNoSlot) table_->touch(slot, state, now);
+  }
+}
+
+template <typename Family>
+bool NatFlows<Family>::mark_ending(std::uint32_t index, bool time_wait) {
+  Record& record = records_[index];
+  if ((record.flags & Record::kEnding) != 0) return true;
+  if (ending_count_ == kMaxEnding) return false;
+  record.flags |= Record::kEnding;
+  if (time_wait) record.flags |= Record::kTimeWait;
+  ending_[ending_count_++] = index;
+  return true;
+}
+
+template <typename Family>
+void NatFlows<Family>::evicted(void* context, const Entry& entry) {
+  auto& self = *static_cast<NatFlows*>(context);
+  if (entry.link.is_nat() && entry.link != kNatTombstone)
+    self.mark_ending(entry.link.index(), false);
+}
+
+template <typename Family>
+bool NatFlows<Family>::expired(const Entry& entry, const ForwardingState& state, Ticks now) {
+  if (entry.link == kNatTombstone) return idle_ticks(now, entry.age) >= kNatPortRest;
+  const std::uint32_t index = entry.link.index();
+  const Record& record = records_[index];
+  const bool forward = entry.key.vip_id == record.forward.vip_id;
+  if ((record.flags & Record::kEnding) == 0) {
+    const VipBlock* vip = state.find_vip(record.forward.vip_id, record.forward.vip_port);
+    const bool gone = vip == nullptr || state.backend(record.backend_id) == nullptr;
+    if (!gone && now - record.seen <= record.timer(vip->timers)) return false;
+    // A handshake that came to nothing leaves no connection behind for whom the port must rest.
+    const bool time_wait = record.tcp() && (record.flags & Record::kProven) != 0;
+    if (!mark_ending(index, time_wait)) return false;  // Many at once: the next round takes it.
+  }
+  return forward || (record.flags & Record::kTimeWait) == 0;
+}
+
+template <typename Family>
+bool NatFlows<Family>::finish() {
+  if (ending_count_ == 0) [[likely]]
+    return false;
+  for (unsigned i = 0; i < ending_count_; ++i) take_away(ending_[i]);
+  ending_count_ = 0;
+  return true;
+}
+
+template <typename Family>
+void NatFlows<Family>::take_away(std::uint32_t index) {
+  const Record& record = records_[index];
+  const FlowLink link = FlowLink::nat(index);
+  const FlowKey<Family> reverse = record.reverse();
+  if (const Slot slot = table_->find(record.forward, table_->hash(record.forward));
+      slot != kNoSlot && table_->link(slot) == link) {
+    table_->erase(slot);
+  }
+  if (const Slot slot = table_->find(reverse, table_->hash(reverse));
+      slot != kNoSlot && table_->link(slot) == link) {
+    if ((record.flags & Record::kTimeWait) != 0) {
+      table_->set_link(slot, kNatTombstone);
+      table_->touch(slot, FlowState::closing, record.seen);
+    } else {
+      table_->erase(slot);
+    }
+  }
+  records_.give_back(index);
+}
+
+template class NatFlows<Ipv4>;
+template class NatFlows<Ipv6>;
+
+}  // namespace sluice

@@ -1,0 +1,95 @@
+// NatFlows: the full-NAT flows of one worker and family. A flow is a NatRecord and two entries of
+// the worker's connection table; they come and go together, whichever of them is evicted or expires
+// first.
+//
+// A NAT port is in use while the backend's entry for it exists. After a TCP flow has ended that
+// entry stays as a tombstone, without a record, until the flow is 120 s old: its port is not given
+// again before.
+// Thread: one worker. Ownership: owns the records; the table is the worker's, and outlives this.
+// Units: Ticks. Errors: start() gives the DropReason; nothing has changed then.
+// Sources: RFC 6056 (order of ports), RFC 9293 3.4.2 (TIME-WAIT), RFC 4787 and 5382 (timers).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/forward/drop_reason.h"
+#include "dataplane/forward/nat_record.h"
+#include "dataplane/forward/routing.h"
+#include "dataplane/forward/state.h"
+#include "dataplane/table/nat_ports.h"
+
+namespace sluice {
+
+inline constexpr Ticks kNatPortRest = 120 * kTicksPerSecond;
+inline constexpr FlowLink kNatTombstone = FlowLink::nat(FlowLink::kNatBit - 1);
+// Ports that may be found in use before a flow is refused: bounds the work of one packet.
+inline constexpr unsigned kNatPortsTried = 64;
+
+template <typename Family>
+struct NatFlowRequest {
+  const FlowKey<Family>& key;  // The client's entry, not in the table yet.
+  typename ConnectionTable<Family>::Hash hash;
+  const VipBlock& vip;
+  const BackendRecord& backend;
+  std::uint16_t egress_port;  // DPDK port towards the backend.
+  const Steering* steering;   // The egress port's; nullptr: any worker gets replies.
+  const NatSources* sources;  // nullptr: none yet.
+};
+
+template <typename Family>
+class NatFlows {
+ public:
+  using Table = ConnectionTable<Family>;
+  using Entry = typename Table::Entry;
+  using Record = NatRecord<Family>;
+
+  // False when memory is short. `port_seed` sets where the order of ports starts.
+  bool create(Table& table, std::uint32_t capacity, std::uint32_t backends, std::uint16_t worker,
+              std::uint64_t port_seed, const TableMemory& memory);
+
+  struct Started {
+    std::uint32_t record = 0;
+    DropReason reason = DropReason::none;
+  };
+  Started start(const NatFlowRequest<Family>& request, Ticks now);
+
+  // Takes the flow away at once; `time_wait`: its port rests first.
+  void end(std::uint32_t record, bool time_wait);
+  // Sets the state of the record and of both entries.
+  void set_state(std::uint32_t record, FlowState state, Ticks now);
+
+  // For Table::insert, with this as the context, also by others who insert; followed by finish().
+  static void evicted(void* context, const Entry& entry);
+  // For Table::sweep: is this NAT entry to go? Followed by finish().
+  bool expired(const Entry& entry, const ForwardingState& state, Ticks now);
+  // Takes away what hangs on entries that were evicted or have expired. False: there was nothing.
+  bool finish();
+
+  NatRecords<Family>& records() { return records_; }
+  const NatRecords<Family>& records() const { return records_; }
+
+ private:
+  // At most so many flows end between two calls of finish().
+  static constexpr unsigned kMaxEnding = 64;
+  bool mark_ending(std::uint32_t record, bool time_wait);
+  void take_away(std::uint32_t record);
+  bool choose_source(const NatFlowRequest<Family>& request, Record& record, bool& any_source);
+  std::uint16_t choose_port(const NatFlowRequest<Family>& request, const NatSource<Family>& source);
+  bool in_use(const NatFlowRequest<Family>& request, const NatSource<Family>& source,
+              Be16 port) const;
+  bool insert_entries(const NatFlowRequest<Family>& request, std::uint32_t record, Ticks now);
+
+  Table* table_ = nullptr;
+  NatRecords<Family> records_;
+  std::vector<std::uint16_t> cursors_;  // By backend id: the port to try next; 0: none yet.
+  std::uint16_t worker_ = 0;
+  std::uint64_t port_seed_ = 0;
+  std::uint32_t ending_[kMaxEnding];
+  unsigned ending_count_ = 0;
+};
+
+extern template class NatFlows<Ipv4>;
+extern template class NatFlows<Ipv6>;
+
+}  // namespace sluice

@@ -1,0 +1,187 @@
+// NatRecord: what full NAT keeps of a flow beside its two connection table entries (client to VIP,
+// backend to NAT source), which hold its index; and how the packets of both directions change it.
+//
+// Thread: one worker writes; others may copy records for display (a copy may be torn).
+// Ownership: NatRecords owns one allocation without pointers. Units: Ticks. Shapes: one cache line
+//   for IPv4, two for IPv6. Errors: take() gives kNone when all are in use.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/packet/headers.h"
+#include "dataplane/packet/rewrite.h"
+#include "dataplane/table/connection_table.h"
+
+namespace sluice {
+
+template <typename Family>
+struct alignas(64) NatRecord {
+  enum Flag : std::uint8_t {
+    kClientFin = 1,
+    kBackendFin = 2,
+    kClientReset = 4,
+    kBackendReset = 8,
+    kSynAck = 16,     // The backend's SYN-ACK was seen; backend_isn holds.
+    kProven = 32,     // The client completed the handshake: it is where it says it is.
+    kEnding = 64,     // Its entries are about to go.
+    kTimeWait = 128,  // While ending: the NAT port stays reserved for a while.
+  };
+
+  FlowKey<Family> forward;  // The client's entry.
+  Endpoint<Family> source;  // Ours, towards the backend.
+  Endpoint<Family> backend;
+  typename Family::Address vip{};
+  std::uint32_t backend_id = 0;
+  std::uint32_t reverse_id = 0;  // NatSource::id() in the backend's entry.
+  std::uint32_t vip_counter = 0;
+  std::uint32_t backend_isn = 0;  // Host order.
+  std::uint32_t next_free = 0;
+  Ticks created = 0;
+  Ticks seen = 0;  // Last packet, either direction.
+  std::uint8_t protocol = 0;
+  std::uint8_t flags = 0;
+  FlowState state = FlowState::empty;  // empty: not in use.
+
+  FlowKey<Family> reverse() const {
+    return {backend.address, backend.port, source.port, reverse_id};
+  }
+  bool tcp() const { return protocol == kProtocolTcp; }
+  // Both sides have finished, or one has reset.
+  bool closed() const {
+    constexpr std::uint8_t kBoth = kClientFin | kBackendFin;
+    return (flags & kBoth) == kBoth || (flags & (kClientReset | kBackendReset)) != 0;
+  }
+  // A SYN now is a new connection. A client's reset alone is not proof: anybody can send one in its
+  // name.
+  bool over() const {
+    constexpr std::uint8_t kBoth = kClientFin | kBackendFin;
+    return (flags & kBoth) == kBoth || (flags & kBackendReset) != 0;
+  }
+  // A flood must not make verified entries: what was never proven stays weak, its timer is short
+  // anyway.
+  FlowState closing_state() const { return (flags & kProven) != 0 ? FlowState::closing : state; }
+  // How long it lives without a packet.
+  std::uint16_t timer(const FlowTimers& timers) const {
+    if (!tcp()) return timers.for_state(state, false);
+    if (closed()) return timers.tcp_closing;
+    return (flags & kProven) != 0 ? timers.tcp_established : timers.tcp_handshake;
+  }
+};
+static_assert(sizeof(NatRecord<Ipv4>) == 64 && sizeof(NatRecord<Ipv6>) == 128);
+
+// The TCP fields a record looks at.
+struct TcpView {
+  std::uint8_t flags = 0;
+  std::uint32_t sequence = 0, acknowledgment = 0;  // Host order.
+};
+
+// A packet was seen: updates flags and times and gives the state the record's entries are to have.
+template <typename Family>
+FlowState saw_client(NatRecord<Family>& record, const TcpView& tcp, Ticks now) {
+  using Record = NatRecord<Family>;
+  record.seen = now;
+  const bool old_enough = now - record.created >= kTicksPerSecond;
+  if (!record.tcp()) return old_enough ? FlowState::established : record.state;
+  if ((tcp.flags & kTcpRst) != 0) {
+    record.flags |= Record::kClientReset;
+  } else if ((tcp.flags & kTcpSyn) != 0) {
+    record.flags &= static_cast<std::uint8_t>(~Record::kClientReset);
+  } else if ((tcp.flags & kTcpFin) != 0) {
+    record.flags |= Record::kClientFin;
+  }
+  // Only who received the SYN-ACK can acknowledge it: near the initial number, for a first ACK may
+  // be lost.
+  constexpr std::uint32_t kFirstBytes = 1u << 20;
+  const bool answers_syn_ack = tcp.acknowledgment - record.backend_isn - 1 < kFirstBytes;
+  if ((record.flags & Record::kSynAck) != 0 && (tcp.flags & (kTcpAck | kTcpSyn)) == kTcpAck &&
+      answers_syn_ack) {
+    record.flags |= Record::kProven;
+  }
+  if (record.closed()) return record.closing_state();
+  if ((record.flags & Record::kProven) != 0 && old_enough) return FlowState::established;
+  return record.state;
+}
+
+template <typename Family>
+FlowState saw_backend(NatRecord<Family>& record, const TcpView& tcp, Ticks now) {
+  using Record = NatRecord<Family>;
+  record.seen = now;
+  if (!record.tcp()) return record.state;
+  if ((tcp.flags & kTcpRst) != 0) {
+    record.flags |= Record::kBackendReset;
+  } else if ((tcp.flags & kTcpSyn) != 0) {
+    record.flags |= Record::kSynAck;
+    record.backend_isn = tcp.sequence;
+  } else {
+    // A backend sends anything else only once it has the handshake's ACK.
+    record.flags |= Record::kProven;
+    if ((tcp.flags & kTcpFin) != 0) record.flags |= Record::kBackendFin;
+  }
+  return record.closed() ? record.closing_state() : record.state;
+}
+
+template <typename Family>
+class NatRecords {
+ public:
+  using Record = NatRecord<Family>;
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  static constexpr std::uint32_t kMax = FlowLink::kNatBit - 2;  // The last link is the tombstone's.
+
+  // False when `memory` has not enough.
+  bool create(std::uint32_t capacity, TableMemory memory) {
+    memory_ = std::move(memory);
+    bytes_ = sizeof(Record) * std::size_t{capacity};
+    records_ = capacity == 0 ? nullptr : static_cast<Record*>(memory_.allocate(bytes_));
+    if (capacity != 0 && records_ == nullptr) return false;
+    for (std::uint32_t i = 0; i < capacity; ++i) new (&records_[i]) Record();
+    capacity_ = capacity;
+    return true;
+  }
+  NatRecords() = default;
+  NatRecords(const NatRecords&) = delete;
+  NatRecords& operator=(const NatRecords&) = delete;
+  ~NatRecords() {
+    if (records_ != nullptr) memory_.release(records_, bytes_);
+  }
+
+  std::uint32_t take() {
+    std::uint32_t index = free_;
+    if (index != kNone) {
+      free_ = records_[index].next_free;
+    } else if (unused_ < capacity_) {
+      index = unused_++;
+    } else {
+      return kNone;
+    }
+    records_[index] = Record();
+    in_use_.store(in_use() + 1, std::memory_order_relaxed);
+    return index;
+  }
+  void give_back(std::uint32_t index) {
+    records_[index] = Record();
+    records_[index].next_free = free_;
+    free_ = index;
+    in_use_.store(in_use() - 1, std::memory_order_relaxed);
+  }
+
+  Record& operator[](std::uint32_t index) { return records_[index]; }
+  const Record& operator[](std::uint32_t index) const { return records_[index]; }
+  void prefetch(std::uint32_t index) const {
+    for (std::size_t line = 0; line < sizeof(Record); line += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(&records_[index]) + line, 1);
+    }
+  }
+  std::uint32_t capacity() const { return capacity_; }
+  std::uint32_t in_use() const { return in_use_.load(std::memory_order_relaxed); }
+
+ private:
+  Record* records_ = nullptr;
+  std::uint32_t capacity_ = 0, unused_ = 0, free_ = kNone;
+  std::atomic<std::uint32_t> in_use_{0};
+  TableMemory memory_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace sluice

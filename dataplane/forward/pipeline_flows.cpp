@@ -1,0 +1,211 @@
+// The stage that knows flows: continues the one a packet belongs to, or starts one.
+#include "dataplane/forward/pipeline_pass.h"
+#include "dataplane/forward/pipeline_rules.h"
+#include "dataplane/packet/headers.h"
+
+namespace sluice {
+namespace {
+
+template <typename Family>
+class Flows {
+ public:
+  explicit Flows(Pass<Family>& pass)
+      : pass_(pass), lane_(pass.lane()), table_(*pass.flows.table), nat_(pass.flows.nat) {}
+
+  void client_packet(unsigned i) {
+    VipCounterSet& counters = pass_.worker.counters.vips[lane_.vip[i]->counter];
+    counters.packets_in.add(1);
+    counters.bytes_in.add(lane_.bytes[i]);
+    const Slot slot = current_slot(i);
+    if (slot != kNoSlot) {
+      const FlowLink link = table_.link(slot);
+      if (link.is_nat() ? continue_nat(i, link.index()) : continue_direct(i, slot)) return;
+    }
+    start(i);
+  }
+
+  void reply_packet(unsigned i) {
+    const Slot slot = current_slot(i);
+    if (slot == kNoSlot || table_.link(slot) == kNatTombstone)
+      return pass_.drop(i, DropReason::nat_no_flow);
+    const std::uint32_t index = table_.link(slot).index();
+    NatRecord<Family>& record = nat_.records()[index];
+    if (pass_.state.backend(record.backend_id) == nullptr) {  // Gone, and its flows with it.
+      end_nat(index, false);
+      return pass_.drop(i, DropReason::nat_no_flow);
+    }
+    if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    set_nat_state(index, saw_backend(record, tcp_view(i), pass_.now));
+    lane_.action[i] = Action::nat_reply;
+    lane_.new_source[i] = {record.vip, record.forward.vip_port};
+    lane_.new_destination[i] = {record.forward.client, record.forward.client_port};
+    lane_.vip_counter[i] = record.vip_counter;
+    lane_.backend[i] = record.backend_id;
+  }
+
+ private:
+  // Entries may have moved or gone since find_flows(), by earlier packets of this burst.
+  Slot current_slot(unsigned i) const {
+    return pass_.table_changed ? table_.find(lane_.key[i], lane_.hash[i]) : lane_.slot[i];
+  }
+  std::uint8_t flags(unsigned i) const { return pass_.parsed().tcp_flags[lane_.packet[i]]; }
+  std::uint8_t protocol(unsigned i) const { return pass_.parsed().protocol[lane_.packet[i]]; }
+  bool tcp(unsigned i) const { return protocol(i) == kProtocolTcp; }
+  std::uint8_t* at(unsigned i, std::uint16_t offset) const {
+    return pass_.burst.data[lane_.packet[i]] + offset;
+  }
+
+  TcpView tcp_view(unsigned i) const {
+    if (!tcp(i)) return {};
+    const auto& header =
+        *reinterpret_cast<const TcpHeader*>(at(i, pass_.parsed().l4[lane_.packet[i]]));
+    return {header.flags, read32(header.sequence), read32(header.acknowledgment)};
+  }
+  bool expires(unsigned i) const {
+    return time_to_live<Family>(at(i, pass_.parsed().l3[lane_.packet[i]])) <= 1;
+  }
+  std::uint64_t hash_of(unsigned i) const {
+    return flow_hash<Family>(pass_.worker.config.maglev_seed, lane_.source[i],
+                             lane_.key[i].client_port, lane_.destination[i], lane_.key[i].vip_port,
+                             protocol(i));
+  }
+  NextHopIndex towards(unsigned i, std::uint32_t backend) const {
+    NextHopIndex index = backend_next_hop(pass_.routing, backend, 0);
+    // Few routes have several ways; only those cost a hash for every packet.
+    if ((pass_.routing.backend_next_hop[backend].load(std::memory_order_relaxed) & kMultipath) !=
+        0) {
+      index = backend_next_hop(pass_.routing, backend, hash_of(i));
+    }
+    return index;
+  }
+
+  void end_nat(std::uint32_t index, bool time_wait) {
+    nat_.end(index, time_wait);
+    pass_.table_changed = true;
+  }
+  void set_nat_state(std::uint32_t index, FlowState state) {
+    if (nat_.records()[index].state != state) nat_.set_state(index, state, pass_.now);
+  }
+
+  void leave(unsigned i, Action action, std::uint32_t backend) {
+    lane_.action[i] = action;
+    lane_.vip_counter[i] = lane_.vip[i]->counter;
+    lane_.backend[i] = backend;
+    lane_.next_hop[i] = towards(i, backend);
+  }
+  void leave_nat(unsigned i, const NatRecord<Family>& record) {
+    leave(i, Action::nat_forward, record.backend_id);
+    lane_.new_source[i] = record.source;
+    lane_.new_destination[i] = record.backend;
+  }
+
+  // False: the flow is no more; the packet may start another.
+  bool continue_nat(unsigned i, std::uint32_t index) {
+    NatRecord<Family>& record = nat_.records()[index];
+    if (pass_.state.backend(record.backend_id) == nullptr) {
+      end_nat(index, false);
+      return false;
+    }
+    if (tcp(i) && opens(flags(i)) && record.over()) {
+      end_nat(index, true);
+      return false;
+    }
+    if (expires(i)) {
+      pass_.drop(i, DropReason::ttl_expired);
+      return true;
+    }
+    set_nat_state(index, saw_client(record, tcp_view(i), pass_.now));
+    leave_nat(i, record);
+    return true;
+  }
+
+  bool continue_direct(unsigned i, Slot slot) {
+    const std::uint32_t backend = table_.link(slot).index();
+    const FlowState state = table_.state(slot);
+    const bool anew = tcp(i) && opens(flags(i)) && state == FlowState::closing;
+    if (anew || pass_.state.backend(backend) == nullptr) {
+      table_.erase(slot);
+      pass_.table_changed = true;
+      return false;
+    }
+    const std::uint16_t idle = idle_ticks(pass_.now, table_.age(slot));
+    const DirectStep step = step_direct(state, idle, tcp(i), flags(i));
+    if (step.refresh && (idle != 0 || step.state != state))
+      table_.touch(slot, step.state, pass_.now);
+    leave(i, Action::direct, backend);
+    return true;
+  }
+
+  void start(unsigned i) {
+    const VipBlock& vip = *lane_.vip[i];
+    if (!may_start(vip.mode, protocol(i), flags(i)))
+      return refuse(pass_, i, DropReason::tcp_no_flow);
+    const BackendRecord* backend = pass_.state.choose(vip, hash_of(i));
+    if (backend == nullptr) {
+      pass_.worker.counters.vips[vip.counter].no_backend.add(1);
+      return refuse(pass_, i, DropReason::no_backend);
+    }
+    const NextHop hop = read_hop(pass_.routing, towards(i, backend->id));
+    // Nothing is kept of a flow that leads nowhere.
+    const DropReason reason = next_hop_refusal(hop, vip.mode == Mode::dsr_mac);
+    if (reason != DropReason::none) return pass_.drop(i, reason);
+    if (vip.mode == Mode::nat) {
+      start_nat(i, *backend, hop.port);
+    } else {
+      start_direct(i, *backend);
+    }
+  }
+
+  void start_nat(unsigned i, const BackendRecord& backend, std::uint16_t egress_port) {
+    if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    const Steering* steering = steering_of(pass_.worker.config, egress_port);
+    const auto started = nat_.start({lane_.key[i], lane_.hash[i], *lane_.vip[i], backend,
+                                     egress_port, steering, pass_.nat_sources},
+                                    pass_.now);
+    pass_.table_changed = true;
+    if (started.reason != DropReason::none) return pass_.drop(i, started.reason);
+    count_new(i, backend.id);
+    leave_nat(i, nat_.records()[started.record]);
+  }
+
+  void start_direct(unsigned i, const BackendRecord& backend) {
+    leave(i, Action::direct, backend.id);
+    if ((flags(i) & kTcpRst) != 0) return;  // Nothing follows it.
+    const FlowState state = tcp(i) && opens(flags(i)) ? FlowState::handshake : FlowState::weak;
+    const Slot slot = table_.insert(lane_.key[i], lane_.hash[i], FlowLink::backend(backend.id),
+                                    state, pass_.now, NatFlows<Family>::evicted, &nat_);
+    pass_.table_changed = true;
+    nat_.finish();
+    if (slot == kNoSlot) return pass_.worker.counters.untracked.add(1);
+    count_new(i, backend.id);
+  }
+
+  void count_new(unsigned i, std::uint32_t backend) {
+    pass_.worker.counters.vips[lane_.vip[i]->counter].new_flows.add(1);
+    pass_.worker.counters.backends[backend].new_flows.add(1);
+  }
+
+  Pass<Family>& pass_;
+  Lane<Family>& lane_;
+  ConnectionTable<Family>& table_;
+  NatFlows<Family>& nat_;
+};
+
+}  // namespace
+
+template <typename Family>
+void decide_flows(Pass<Family>& pass) {
+  Flows<Family> flows(pass);
+  for (unsigned i = 0; i < pass.lane().count; ++i) {
+    if (pass.lane().path[i] == Path::client) {
+      flows.client_packet(i);
+    } else if (pass.lane().path[i] == Path::reply) {
+      flows.reply_packet(i);
+    }
+  }
+}
+
+template void decide_flows<Ipv4>(Pass<Ipv4>&);
+template void decide_flows<Ipv6>(Pass<Ipv6>&);
+
+}  // namespace sluice

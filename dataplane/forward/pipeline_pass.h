@@ -1,0 +1,120 @@
+// Pass: one burst's packets of one family on their way through the stages, and what a worker keeps
+// from burst to burst. Private to the pipeline.
+//
+// Thread: one worker. Ownership: references, for the time of one process() call. Shapes: structure
+// of arrays over the lane, whose packet[] gives the place in the burst.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/forward/nat.h"
+#include "dataplane/forward/pipeline.h"
+#include "dataplane/forward/reply.h"
+#include "dataplane/packet/parse.h"
+
+namespace sluice {
+
+// What a packet is to us.
+enum class Path : std::uint8_t {
+  other,   // Neither of the following: the slow path's, unless it is for a VIP's address.
+  client,  // From a client to a VIP.
+  reply,   // From a backend to a NAT source.
+  done,    // Decided.
+};
+
+// What is to be done to a packet that leaves.
+enum class Action : std::uint8_t {
+  none,
+  direct,       // MACs alone.
+  nat_forward,  // To the backend.
+  nat_reply,    // To the client.
+  answer,       // It is a RST or an ICMP error by now.
+};
+
+template <typename Family>
+struct Lane {
+  using Address = typename Family::Address;
+  static constexpr unsigned kMax = Burst::kMax;
+
+  unsigned count = 0;
+  std::uint8_t packet[kMax];
+  Path path[kMax];
+  Address source[kMax], destination[kMax];
+  std::uint32_t bytes[kMax];  // As received.
+  std::uint32_t vip_hash[kMax];
+  const VipBlock* vip[kMax];  // client.
+  FlowKey<Family> key[kMax];  // client, reply.
+  typename ConnectionTable<Family>::Hash hash[kMax];
+  Slot slot[kMax];
+
+  Action action[kMax];
+  NextHopIndex next_hop[kMax];
+  std::uint32_t vip_counter[kMax];
+  std::uint32_t backend[kMax];                               // Id.
+  Endpoint<Family> new_source[kMax], new_destination[kMax];  // nat_forward, nat_reply.
+};
+
+template <typename Family>
+struct WorkerFlows {
+  std::unique_ptr<ConnectionTable<Family>> table;
+  NatFlows<Family> nat;
+  Lane<Family> lane;
+};
+
+struct WorkerContext {
+  PipelineConfig config;
+  WorkerCounters& counters;
+  TokenBucket answers;
+  ParsedBurst parsed;
+};
+
+template <typename Family>
+struct Pass {
+  Burst& burst;
+  WorkerContext& worker;
+  WorkerFlows<Family>& flows;
+  const ForwardingState& state;
+  const Routing& routing;
+  const NatSources* nat_sources;
+  Ticks now;
+  bool table_changed = false;  // Since find_flows(): slots found there may be stale.
+
+  Lane<Family>& lane() { return flows.lane; }
+  ParsedBurst& parsed() { return worker.parsed; }
+  void drop(unsigned i, DropReason reason) {
+    const unsigned p = flows.lane.packet[i];
+    burst.verdict[p] = Verdict::drop;
+    burst.reason[p] = reason;
+    worker.counters.drops[static_cast<unsigned>(reason)].add(1);
+    flows.lane.path[i] = Path::done;
+    flows.lane.action[i] = Action::none;
+  }
+};
+
+// The stages, in their order. Each is instantiated for both families in its own source file.
+template <typename Family>
+void find_vips(Pass<Family>& pass);
+template <typename Family>
+void find_nat_replies(Pass<Family>& pass);
+template <typename Family>
+void hand_over_foreign(Pass<Family>& pass);
+template <typename Family>
+void find_flows(Pass<Family>& pass);
+template <typename Family>
+void decide_flows(Pass<Family>& pass);
+template <typename Family>
+void settle_others(Pass<Family>& pass);
+template <typename Family>
+void find_next_hops(Pass<Family>& pass);
+template <typename Family>
+void send(Pass<Family>& pass);
+
+// Refuses lane packet i: counts it, and answers it if the address's policy says so.
+template <typename Family>
+void refuse(Pass<Family>& pass, unsigned i, DropReason reason);
+// Takes the VLAN tags out; false: the packet was dropped.
+template <typename Family>
+bool untag(Pass<Family>& pass, unsigned i);
+
+}  // namespace sluice

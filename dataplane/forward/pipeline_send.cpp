@@ -1,0 +1,219 @@
+// The stages at the end: what is refused or left to the kernel, the way out, and the rewrite.
+#include "dataplane/forward/pipeline_pass.h"
+#include "dataplane/forward/pipeline_rules.h"
+#include "dataplane/packet/headers.h"
+#include "dataplane/packet/rewrite.h"
+
+namespace sluice {
+namespace {
+
+template <typename Family>
+const Fib<Family>* fib_of(const Routing& routing) {
+  if constexpr (Family::kAddressBytes == 4) {
+    return routing.fib_ipv4.get();
+  } else {
+    return routing.fib_ipv6.get();
+  }
+}
+
+// Turns the packet into its answer. False: it gets none.
+template <typename Family>
+bool answer(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  const ParsedBurst& parsed = pass.parsed();
+  Burst& burst = pass.burst;
+  if (parsed.group[p] || !is_single_host<Family>(lane.source[i])) return false;
+  if ((parsed.tcp_flags[p] & kTcpRst) != 0) return false;
+  if (parsed.protocol[p] != kProtocolTcp && parsed.protocol[p] != kProtocolUdp) return false;
+  if (!pass.worker.answers.take(pass.now)) {
+    pass.worker.counters.answers_limited.add(1);
+    return false;
+  }
+  // A tagged packet in several buffers cannot be untagged in place; it goes without an answer.
+  if (parsed.vlan_tags[p] != 0 && burst.length[p] != burst.total_length[p]) return false;
+  untag(pass, i);
+  const std::uint32_t length = burst.length[p];
+  const AnswerFrame frame{burst.data[p], length,       length + burst.tailroom[p],
+                          parsed.l3[p],  parsed.l4[p], parsed.end[p]};
+  const std::uint32_t made =
+      parsed.protocol[p] == kProtocolTcp ? answer_tcp<Family>(frame) : answer_udp<Family>(frame);
+  if (made == 0) {
+    pass.worker.counters.answers_limited.add(1);
+    return false;
+  }
+  burst.length[p] = burst.total_length[p] = made;
+  return true;
+}
+
+// To a VIP's address only what is not TCP or UDP, and no more than ICMP of it, reaches the kernel.
+template <typename Family>
+void settle_served(Pass<Family>& pass, unsigned i) {
+  const unsigned p = pass.lane().packet[i];
+  const ParsedBurst& parsed = pass.parsed();
+  if (parsed.not_for_vip[p] != DropReason::none) return pass.drop(i, parsed.not_for_vip[p]);
+  switch (unserved_fate(parsed.protocol[p])) {
+    case UnservedFate::refuse_port:
+      if (parsed.group[p]) return pass.drop(i, DropReason::ethernet_group);
+      return refuse(pass, i, DropReason::unserved_port);
+    case UnservedFate::refuse_protocol:
+      return pass.drop(i, DropReason::unserved_protocol);
+    case UnservedFate::punt:
+      break;
+  }
+}
+
+template <typename Family>
+void rewrite(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  const ParsedBurst& parsed = pass.parsed();
+  if (lane.action[i] == Action::nat_forward || lane.action[i] == Action::nat_reply) {
+    std::uint8_t* data = pass.burst.data[p];
+    translate<Family>(data + parsed.l3[p], data + parsed.l4[p], parsed.protocol[p],
+                      lane.new_source[i], lane.new_destination[i]);
+  }
+}
+
+template <typename Family>
+void count_sent(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  WorkerCounters& counters = pass.worker.counters;
+  const std::uint64_t bytes = lane.bytes[i];
+  switch (lane.action[i]) {
+    case Action::direct:
+    case Action::nat_forward:
+      counters.backends[lane.backend[i]].packets_in.add(1);
+      counters.backends[lane.backend[i]].bytes_in.add(bytes);
+      break;
+    case Action::nat_reply:
+      counters.backends[lane.backend[i]].packets_out.add(1);
+      counters.backends[lane.backend[i]].bytes_out.add(bytes);
+      counters.vips[lane.vip_counter[i]].packets_out.add(1);
+      counters.vips[lane.vip_counter[i]].bytes_out.add(bytes);
+      break;
+    case Action::answer:
+      counters.answers.add(1);
+      break;
+    case Action::none:
+      break;
+  }
+}
+
+}  // namespace
+
+template <typename Family>
+bool untag(Pass<Family>& pass, unsigned i) {
+  const unsigned p = pass.lane().packet[i];
+  ParsedBurst& parsed = pass.parsed();
+  const unsigned tags = parsed.vlan_tags[p];
+  if (tags == 0) [[likely]]
+    return true;
+  Burst& burst = pass.burst;
+  if (burst.length[p] != burst.total_length[p]) {
+    pass.drop(i, DropReason::vlan_segments);
+    return false;
+  }
+  burst.length[p] = burst.total_length[p] = remove_vlan_tags(burst.data[p], burst.length[p], tags);
+  const std::uint32_t bytes = tags * kVlanTagBytes;
+  parsed.l3[p] = static_cast<std::uint16_t>(parsed.l3[p] - bytes);
+  parsed.l4[p] = static_cast<std::uint16_t>(parsed.l4[p] - bytes);
+  parsed.end[p] -= bytes;
+  parsed.vlan_tags[p] = 0;
+  return true;
+}
+
+template <typename Family>
+void refuse(Pass<Family>& pass, unsigned i, DropReason reason) {
+  Lane<Family>& lane = pass.lane();
+  const auto address = pass.state.template find_address<Family>(lane.destination[i]);
+  pass.drop(i, reason);
+  if (address.served && address.unserved == Unserved::reject && answer(pass, i)) {
+    lane.action[i] = Action::answer;
+  }
+}
+
+template <typename Family>
+void settle_others(Pass<Family>& pass) {
+  Lane<Family>& lane = pass.lane();
+  for (unsigned i = 0; i < lane.count; ++i) {
+    if (lane.path[i] != Path::other) continue;
+    if (pass.state.template find_address<Family>(lane.destination[i]).served)
+      settle_served(pass, i);
+    if (lane.path[i] != Path::other) continue;
+    // The kernel would take it for its own, or log a martian.
+    if (pass.state.template find_address<Family>(lane.source[i]).served ||
+        find_nat_source<Family>(pass.nat_sources, lane.source[i]) != nullptr) {
+      pass.drop(i, DropReason::martian_source);
+      continue;
+    }
+    pass.burst.verdict[lane.packet[i]] = Verdict::punt;
+    lane.path[i] = Path::done;
+  }
+}
+
+// Towards clients, by one longest-prefix match for the whole lane; backends have theirs beforehand.
+template <typename Family>
+void find_next_hops(Pass<Family>& pass) {
+  Lane<Family>& lane = pass.lane();
+  typename Family::Address clients[Burst::kMax];
+  NextHopIndex hops[Burst::kMax];
+  std::uint8_t places[Burst::kMax];
+  unsigned count = 0;
+  for (unsigned i = 0; i < lane.count; ++i) {
+    if (lane.action[i] != Action::nat_reply && lane.action[i] != Action::answer) continue;
+    clients[count] =
+        lane.action[i] == Action::answer ? lane.source[i] : lane.new_destination[i].address;
+    hops[count] = kNoNextHop;
+    places[count++] = static_cast<std::uint8_t>(i);
+  }
+  const Fib<Family>* fib = fib_of<Family>(pass.routing);
+  if (count == 0) return;
+  if (fib != nullptr) fib->lookup(clients, hops, count);
+  for (unsigned n = 0; n < count; ++n) {
+    if ((hops[n] & kMultipath) != 0) {
+      const unsigned p = lane.packet[places[n]];
+      const std::uint64_t hash = flow_hash<Family>(
+          0, lane.source[places[n]], pass.parsed().source_port[p], lane.destination[places[n]],
+          pass.parsed().destination_port[p], pass.parsed().protocol[p]);
+      hops[n] = pass.routing.pick(hops[n], static_cast<std::uint32_t>(hash));
+    }
+    lane.next_hop[places[n]] = hops[n];
+  }
+}
+
+template <typename Family>
+void send(Pass<Family>& pass) {
+  Lane<Family>& lane = pass.lane();
+  Burst& burst = pass.burst;
+  for (unsigned i = 0; i < lane.count; ++i) {
+    const Action action = lane.action[i];
+    if (action == Action::none) continue;
+    const NextHop hop = read_hop(pass.routing, lane.next_hop[i]);
+    const DropReason reason = next_hop_refusal(hop, action == Action::direct);
+    if (reason != DropReason::none) {
+      // A refused packet whose answer finds no way has been counted already.
+      if (action != Action::answer) pass.drop(i, reason);
+      continue;
+    }
+    if (!untag(pass, i)) continue;
+    rewrite(pass, i);
+    const unsigned p = lane.packet[i];
+    write_macs(burst.data[p], hop.destination_mac, hop.source_mac);
+    burst.out_port[p] = hop.port;
+    burst.next_hop[p] = lane.next_hop[i];
+    burst.verdict[p] = hop.state == NextHopState::resolve ? Verdict::resolve : Verdict::transmit;
+    count_sent(pass, i);
+  }
+}
+
+#define SLUICE_INSTANTIATE(Family)                                   \
+  template bool untag<Family>(Pass<Family>&, unsigned);              \
+  template void refuse<Family>(Pass<Family>&, unsigned, DropReason); \
+  template void settle_others<Family>(Pass<Family>&);                \
+  template void find_next_hops<Family>(Pass<Family>&);               \
+  template void send<Family>(Pass<Family>&);
+SLUICE_INSTANTIATE(Ipv4)
+SLUICE_INSTANTIATE(Ipv6)
+
+}  // namespace sluice

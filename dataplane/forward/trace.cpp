@@ -1,0 +1,326 @@
+#include "dataplane/forward/trace.h"
+
+#include "dataplane/forward/nat.h"
+#include "dataplane/forward/pipeline_rules.h"
+#include "dataplane/forward/reply.h"
+
+namespace sluice {
+namespace {
+
+template <typename Family>
+IpAddress text_address(const typename Family::Address& a) {
+  return Family::kAddressBytes == 4 ? IpAddress::v4(a.data()) : IpAddress::v6(a.data());
+}
+
+const char* protocol_name(std::uint8_t protocol) {
+  return protocol == kProtocolTcp ? "TCP" : protocol == kProtocolUdp ? "UDP" : "IP protocol";
+}
+
+// The entry of a key, read from another thread: the copy counts, and is checked again.
+template <typename Family>
+bool peek_flow(const Pipeline& worker, const FlowKey<Family>& key,
+               typename ConnectionTable<Family>::Entry& entry) {
+  const ConnectionTable<Family>& table = worker.flows<Family>();
+  const Slot slot = table.find(key, table.hash(key));
+  return slot != kNoSlot && table.peek(slot, entry) && entry.key == key;
+}
+
+// A copy of a record; false when the entry's link is stale.
+template <typename Family>
+bool peek_record(const Pipeline& worker, FlowLink link, NatRecord<Family>& record) {
+  const NatRecords<Family>& records = worker.records<Family>();
+  if (link == kNatTombstone || link.index() >= records.capacity()) return false;
+  record = records[link.index()];
+  return record.state != FlowState::empty;
+}
+
+template <typename Family>
+class Tracer {
+ public:
+  Tracer(const TraceInput& input, const ForwardingState& state, const Routing& routing,
+         std::span<const Pipeline* const> workers)
+      : input_(input), state_(state), routing_(routing), workers_(workers) {
+    std::memcpy(source_.data(), input.source.data(), Family::kAddressBytes);
+    std::memcpy(destination_.data(), input.destination.data(), Family::kAddressBytes);
+  }
+
+  TraceResult run() {
+    if (!find_vip()) return std::move(result_);
+    find_worker();
+    if (!find_flow() && !choose_backend()) return std::move(result_);
+    route();
+    return std::move(result_);
+  }
+
+ private:
+  Be16 source_port() const { return Be16::from_host(input_.source_port); }
+  Be16 destination_port() const { return Be16::from_host(input_.destination_port); }
+  std::string vip_text() const {
+    return address_port_text(input_.destination, input_.destination_port) + "/" +
+           protocol_name(input_.protocol);
+  }
+  void step(const char* stage, std::string text) {
+    result_.steps.push_back({stage, std::move(text)});
+  }
+  void drop(DropReason reason) {
+    result_.verdict = "drop";
+    result_.reason = reason;
+  }
+  void refuse(const char* stage, DropReason reason, const std::string& why) {
+    const auto address = state_.find_address<Family>(destination_);
+    const bool answered =
+        address.served && address.unserved == Unserved::reject && (input_.tcp_flags & kTcpRst) == 0;
+    drop(reason);
+    if (answered) result_.verdict = "reject";
+    step(stage,
+         why + (answered ? input_.protocol == kProtocolTcp ? "; answered with a TCP RST"
+                                                           : "; answered with ICMP port unreachable"
+                         : "; dropped"));
+  }
+
+  bool find_vip() {
+    const std::uint32_t hash =
+        state_.vip_hash<Family>(destination_, input_.protocol, destination_port());
+    const bool has_ports = input_.protocol == kProtocolTcp || input_.protocol == kProtocolUdp;
+    result_.vip =
+        has_ports ? state_.find_vip<Family>(destination_, input_.protocol, destination_port(), hash)
+                  : nullptr;
+    if (result_.vip == nullptr) {
+      no_vip();
+      return false;
+    }
+    step("vip", vip_text() + " is a port of Service " + result_.vip->service);
+    if (!is_single_host<Family>(source_) || source_ == destination_) {
+      drop(DropReason::martian_source);
+      step("vip", "no host can have the source address " + input_.source.text());
+      return false;
+    }
+    return true;
+  }
+
+  void no_vip() {
+    if (state_.find_address<Family>(destination_).served) {
+      switch (unserved_fate(input_.protocol)) {
+        case UnservedFate::refuse_port:
+          return refuse(
+              "vip", DropReason::unserved_port,
+              input_.destination.text() + " is a VIP's address, but no Service has " + vip_text());
+        case UnservedFate::refuse_protocol:
+          step("vip", "a VIP's address takes TCP, UDP and ICMP only");
+          return drop(DropReason::unserved_protocol);
+        case UnservedFate::punt:
+          break;
+      }
+      step("vip",
+           input_.destination.text() + " is a VIP's address: the kernel answers ICMP for it");
+    } else {
+      step("vip",
+           input_.destination.text() + " is no VIP's address: the kernel gets what is not a VIP's");
+    }
+    const NatSources* sources = routing_.nat_sources.load(std::memory_order_acquire);
+    if (find_nat_source<Family>(sources, destination_) != nullptr &&
+        input_.destination_port >= sources->first_port &&
+        input_.destination_port <= sources->last_port) {
+      step("vip",
+           "it is a NAT source and the port is set apart for NAT: only a backend's reply would "
+           "pass");
+      return drop(DropReason::nat_no_flow);
+    }
+    if (state_.find_address<Family>(source_).served ||
+        find_nat_source<Family>(sources, source_) != nullptr) {
+      step("vip", "the source is an address of this gateway: never given to the kernel");
+      return drop(DropReason::martian_source);
+    }
+    result_.verdict = "slow-path";
+  }
+
+  void find_worker() {
+    if (workers_.empty()) return;
+    const Steering* steering = steering_of(workers_[0]->config(), input_.in_port);
+    if (steering == nullptr) return step("worker", "one worker takes all that this port receives");
+    result_.worker =
+        owner<Family>(*steering, source_, destination_, source_port(), destination_port());
+    step("worker", "by its hash the flow belongs to worker " + std::to_string(result_.worker));
+  }
+
+  // Any worker may track a direct-return flow, so all are asked.
+  bool find_flow() {
+    const FlowKey<Family> key{source_, source_port(), destination_port(), result_.vip->id};
+    for (const Pipeline* worker : workers_) {
+      typename ConnectionTable<Family>::Entry entry;
+      if (!peek_flow(*worker, key, entry)) continue;
+      std::uint32_t backend = entry.link.index();
+      std::string nat;
+      if (entry.link.is_nat()) {
+        NatRecord<Family> record;
+        if (!peek_record(*worker, entry.link, record)) continue;
+        backend = record.backend_id;
+        nat = ", by NAT from " + address_port_text(text_address<Family>(record.source.address),
+                                                   record.source.port.host());
+      }
+      result_.backend = state_.backend(backend);
+      if (result_.backend == nullptr) {
+        step("flow", "a flow exists, but its backend is gone: it will be forgotten");
+        return false;
+      }
+      result_.flow_exists = true;
+      result_.worker = worker->config().worker;
+      result_.mode = entry.link.is_nat() ? Mode::nat : Mode::dsr_mac;
+      step("flow", std::string("a flow exists in worker ") + std::to_string(result_.worker) + ", " +
+                       name(entry.state) + nat);
+      return true;
+    }
+    step("flow", "no flow exists");
+    return false;
+  }
+
+  bool choose_backend() {
+    const VipBlock& vip = *result_.vip;
+    if (!may_start(vip.mode, input_.protocol, input_.tcp_flags)) {
+      refuse("flow", DropReason::tcp_no_flow, "without a SYN nothing begins a NAT flow");
+      return false;
+    }
+    const std::uint64_t seed = workers_.empty() ? 0 : workers_[0]->config().maglev_seed;
+    const std::uint64_t hash = flow_hash<Family>(seed, source_, source_port(), destination_,
+                                                 destination_port(), input_.protocol);
+    result_.backend = state_.choose(vip, hash);
+    if (result_.backend == nullptr) {
+      refuse("backend", DropReason::no_backend, "the Service has no usable backend");
+      return false;
+    }
+    result_.mode = vip.mode;
+    step("backend",
+         "slot " +
+             std::to_string(maglev_slot(hash, static_cast<std::uint32_t>(vip.maglev.size()))) +
+             " of " + std::to_string(vip.maglev.size()) + " in the Maglev table");
+    return true;
+  }
+
+  void route() {
+    const BackendRecord& backend = *result_.backend;
+    step("backend",
+         address_port_text(text_address<Family>(backend.as<Family>()), backend.port.host()));
+    step("mode", result_.mode == Mode::nat
+                     ? "nat: source and destination are rewritten, replies come back here"
+                     : "dsr-mac: only MAC addresses are rewritten, the backend replies itself");
+    const std::uint64_t seed = workers_.empty() ? 0 : workers_[0]->config().maglev_seed;
+    const std::uint64_t hash = flow_hash<Family>(seed, source_, source_port(), destination_,
+                                                 destination_port(), input_.protocol);
+    result_.next_hop_index = backend_next_hop(routing_, backend.id, hash);
+    result_.next_hop = read_hop(routing_, result_.next_hop_index);
+    const DropReason reason = next_hop_refusal(result_.next_hop, result_.mode == Mode::dsr_mac);
+    if (reason != DropReason::none) {
+      step("route", help(reason));
+      return drop(reason);
+    }
+    if (result_.mode == Mode::nat && !result_.flow_exists && !has_nat_source()) {
+      step("route", help(DropReason::nat_no_source));
+      return drop(DropReason::nat_no_source);
+    }
+    const bool known = result_.next_hop.state == NextHopState::reachable;
+    step("route",
+         known ? "the next hop's MAC is known"
+               : "the next hop's MAC is not known yet: the packet waits while the kernel asks");
+    result_.verdict = "transmit";
+  }
+
+  bool has_nat_source() const {
+    const NatSources* sources = routing_.nat_sources.load(std::memory_order_acquire);
+    if (sources == nullptr) return false;
+    for (const NatSource<Family>& source : nat_sources_of<Family>(*sources)) {
+      if (source.port_id == result_.next_hop.port || source.port_id == 0xffff) return true;
+    }
+    return false;
+  }
+
+  const TraceInput& input_;
+  const ForwardingState& state_;
+  const Routing& routing_;
+  std::span<const Pipeline* const> workers_;
+  typename Family::Address source_, destination_;
+  TraceResult result_;
+};
+
+template <typename Family>
+bool show_flow(const Pipeline& worker, const ForwardingState& state, Ticks now,
+               const typename ConnectionTable<Family>::Entry& entry,
+               const std::function<bool(const FlowView&)>& show) {
+  const VipIdentity* vip = state.identity(entry.key.vip_id);
+  if (vip == nullptr) return true;  // A backend's entry, or of a VIP that is gone.
+  FlowView view;
+  view.protocol = vip->protocol;
+  view.client = text_address<Family>(entry.key.client);
+  view.client_port = entry.key.client_port.host();
+  view.vip = vip->address;
+  view.vip_port = entry.key.vip_port.host();
+  view.state = entry.state;
+  view.worker = worker.config().worker;
+  view.backend_id = entry.link.index();
+  view.idle_seconds = idle_ticks(now, entry.age) / kTicksPerSecond;
+  if (entry.link.is_nat()) {
+    NatRecord<Family> record;
+    if (!peek_record(worker, entry.link, record)) return true;
+    view.nat = true;
+    view.backend_id = record.backend_id;
+    view.nat_source = text_address<Family>(record.source.address);
+    view.nat_port = record.source.port.host();
+    // A packet may have come since `now` was read.
+    view.idle_seconds =
+        now - record.seen < ~Ticks{0} / 2 ? (now - record.seen) / kTicksPerSecond : 0;
+  }
+  if (const BackendRecord* backend = state.backend(view.backend_id);
+      backend != nullptr && backend->address_bytes == Family::kAddressBytes) {
+    view.backend = text_address<Family>(backend->as<Family>());
+    view.backend_port = backend->port.host();
+  }
+  return show(view);
+}
+
+template <typename Family>
+bool show_flows(const Pipeline& worker, const ForwardingState& state, Ticks now,
+                const std::function<bool(const FlowView&)>& show) {
+  const ConnectionTable<Family>& table = worker.flows<Family>();
+  typename ConnectionTable<Family>::Entry entry;
+  for (std::size_t slot = 0; slot < table.slots(); ++slot) {
+    if (!table.peek(static_cast<Slot>(slot), entry)) continue;
+    if (!show_flow<Family>(worker, state, now, entry, show)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TraceResult trace(const TraceInput& input, const ForwardingState& state, const Routing& routing,
+                  std::span<const Pipeline* const> workers) {
+  if (input.source.size() != input.destination.size() || input.source.size() == 0) {
+    TraceResult result;
+    result.verdict = "drop";
+    result.steps.push_back({"packet", "source and destination must be of one address family"});
+    return result;
+  }
+  if (input.source.is_v4()) return Tracer<Ipv4>(input, state, routing, workers).run();
+  return Tracer<Ipv6>(input, state, routing, workers).run();
+}
+
+const char* name(FlowState state) {
+  switch (state) {
+    case FlowState::empty:
+      return "empty";
+    case FlowState::weak:
+      return "weak";
+    case FlowState::handshake:
+      return "handshake";
+    case FlowState::established:
+      return "established";
+    case FlowState::closing:
+      return "closing";
+  }
+  return "unknown";
+}
+
+void for_each_flow(const Pipeline& worker, const ForwardingState& state, Ticks now,
+                   const std::function<bool(const FlowView&)>& show) {
+  if (show_flows<Ipv4>(worker, state, now, show)) show_flows<Ipv6>(worker, state, now, show);
+}
+
+}  // namespace sluice
