@@ -171,7 +171,8 @@ class ConnectionTable {
 };
 
 template <typename Family>
-typename ConnectionTable<Family>::Hash ConnectionTable<Family>::hash_words(const Words& key) const {
+inline typename ConnectionTable<Family>::Hash ConnectionTable<Family>::hash_words(
+    const Words& key) const {
   const std::uint64_t h = keyed_hash(secret_, key);
   // Multiply-shift: any number of buckets, no division.
   const auto first = static_cast<std::uint32_t>((h >> 32) * bucket_count_ >> 32);
@@ -181,7 +182,7 @@ typename ConnectionTable<Family>::Hash ConnectionTable<Family>::hash_words(const
 }
 
 template <typename Family>
-void ConnectionTable<Family>::prefetch(Hash hash) const {
+inline void ConnectionTable<Family>::prefetch(Hash hash) const {
   for (const std::uint32_t bucket : hash.bucket) {
     for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
       __builtin_prefetch(reinterpret_cast<const char*>(&table_[bucket]) + line);
@@ -190,21 +191,22 @@ void ConnectionTable<Family>::prefetch(Hash hash) const {
 }
 
 template <typename Family>
-Slot ConnectionTable<Family>::find(const Key& key, Hash hash) const {
+inline Slot ConnectionTable<Family>::find(const Key& key, Hash hash) const {
   const Words words = flow_words<Family>(key);
   // Both buckets at once: which of the two holds a flow is a coin toss that no predictor learns.
-  unsigned found = match<Family>(table_[hash.bucket[0]], words) |
-                   match<Family>(table_[hash.bucket[1]], words) << Bucket::kEntries;
+  std::uint32_t found = match<Family>(table_[hash.bucket[0]], words) |
+                        match<Family>(table_[hash.bucket[1]], words) << 16;
   for (; found != 0; found &= found - 1) {
-    const auto at_bit = static_cast<unsigned>(std::countr_zero(found));
-    const Slot slot = hash.bucket[at_bit / 4] * 4 + at_bit % 4;
+    const auto entry_bit = static_cast<unsigned>(std::countr_zero(found));
+    const std::uint32_t bucket = entry_bit < 16 ? hash.bucket[0] : hash.bucket[1];
+    const Slot slot = bucket * Bucket::kEntries + entry_bit / 4 % Bucket::kEntries;
     if (at(slot).occupied()) return slot;
   }
   return kNoSlot;
 }
 
 template <typename Family>
-void ConnectionTable<Family>::set_link(Slot slot, FlowLink link) {
+inline void ConnectionTable<Family>::set_link(Slot slot, FlowLink link) {
   constexpr std::uint64_t kMask = flow_meta::kLinkMask << flow_meta::kLinkShift;
   auto& entry = at(slot);
   entry.set_meta((entry.meta() & ~kMask) |
@@ -212,7 +214,7 @@ void ConnectionTable<Family>::set_link(Slot slot, FlowLink link) {
 }
 
 template <typename Family>
-void ConnectionTable<Family>::touch(Slot slot, FlowState state, Ticks now) {
+inline void ConnectionTable<Family>::touch(Slot slot, FlowState state, Ticks now) {
   auto& entry = at(slot);
   const std::uint64_t before = entry.meta();
   constexpr std::uint64_t kKept = (std::uint64_t{1} << flow_meta::kStateShift) - 1;

@@ -87,7 +87,7 @@ template <typename Family>
 using FlowWords = std::array<std::uint64_t, Family::kAddressBytes == 4 ? 2 : 4>;
 
 template <typename Family>
-FlowWords<Family> flow_words(const FlowKey<Family>& key) {
+inline FlowWords<Family> flow_words(const FlowKey<Family>& key) {
   FlowWords<Family> words{};
   std::memcpy(words.data(), key.client.data(), Family::kAddressBytes);
   const std::uint64_t ports = key.client_port.raw | std::uint64_t{key.vip_port.raw} << 16;
@@ -135,45 +135,45 @@ static_assert(sizeof(FlowEntry<Ipv4>) == 16 && sizeof(FlowEntry<Ipv6>) == 32);
 static_assert(sizeof(FlowBucket<Ipv4>) == 64 && sizeof(FlowBucket<Ipv6>) == 128);
 static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
 
-// Bit i is set when entry i holds exactly this key. An empty entry holds the key of zeros: whoever
-// may look for that one checks occupied().
+// Bit 4 * i is set when entry i holds exactly this key. An empty entry holds the key of zeros:
+// whoever may look for that one checks occupied().
 template <typename Family>
-unsigned match_scalar(const FlowBucket<Family>& bucket, const FlowWords<Family>& key) {
-  unsigned found = 0;
+std::uint32_t match_scalar(const FlowBucket<Family>& bucket, const FlowWords<Family>& key) {
+  std::uint32_t found = 0;
   for (unsigned i = 0; i < FlowBucket<Family>::kEntries; ++i) {
     const auto& words = bucket.entries[i].words;
     bool equal = (words.back() & flow_meta::kVipMask) == key.back();
     for (std::size_t w = 0; w + 1 < words.size(); ++w) equal &= words[w] == key[w];
-    found |= static_cast<unsigned>(equal) << i;
+    found |= static_cast<std::uint32_t>(equal) << (4 * i);
   }
   return found;
 }
 
-// The same by SSE2: compare 32-bit lanes of all four entries, narrow them to one byte each, and
-// keep the entries all of whose four lanes are equal.
+// The same by SSE2: compare 32-bit lanes of all four entries, narrow them to one bit each, and keep
+// the entries all of whose four lanes are equal. Always inlined, so that the key stays in
+// registers: a 16-byte load of two words just stored would wait for the store buffer.
 template <typename Family>
-unsigned match(const FlowBucket<Family>& bucket, const FlowWords<Family>& key) {
-  constexpr std::size_t kHalves = sizeof(FlowEntry<Family>) / 16;
-  const __m128i keep = _mm_set_epi64x(static_cast<long long>(flow_meta::kVipMask), -1);
-  const auto load = [](const void* from) {
-    return _mm_load_si128(static_cast<const __m128i*>(from));
+[[gnu::always_inline]] inline std::uint32_t match(const FlowBucket<Family>& bucket,
+                                                  const FlowWords<Family>& key) {
+  constexpr bool kTwoHalves = sizeof(FlowEntry<Family>) == 32;
+  const auto key_half = [&](std::size_t word) {
+    return _mm_set_epi64x(static_cast<long long>(key[word + 1]), static_cast<long long>(key[word]));
   };
-  const __m128i last = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&key[key.size() - 2]));
-  __m128i equal[4];
-  for (unsigned i = 0; i < 4; ++i) {
-    const auto* words = bucket.entries[i].words.data();
-    equal[i] = _mm_cmpeq_epi32(_mm_and_si128(load(words + 2 * (kHalves - 1)), keep), last);
-    if constexpr (kHalves == 2) {
-      const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(key.data()));
-      equal[i] = _mm_and_si128(equal[i], _mm_cmpeq_epi32(load(words), first));
-    }
-  }
-  const __m128i lanes =
-      _mm_packs_epi16(_mm_packs_epi32(equal[0], equal[1]), _mm_packs_epi32(equal[2], equal[3]));
-  unsigned bits = static_cast<unsigned>(_mm_movemask_epi8(lanes));
+  const __m128i first = key_half(0), last = key_half(key.size() - 2);
+  const __m128i keep = _mm_set_epi64x(static_cast<long long>(flow_meta::kVipMask), -1);
+  const auto equal_lanes = [&](unsigned entry) {
+    const auto* half = reinterpret_cast<const __m128i*>(bucket.entries[entry].words.data());
+    const __m128i tail = _mm_and_si128(_mm_load_si128(half + kTwoHalves), keep);
+    const __m128i equal = _mm_cmpeq_epi32(tail, last);
+    if constexpr (!kTwoHalves) return equal;
+    return _mm_and_si128(equal, _mm_cmpeq_epi32(_mm_load_si128(half), first));
+  };
+  const __m128i lanes = _mm_packs_epi16(_mm_packs_epi32(equal_lanes(0), equal_lanes(1)),
+                                        _mm_packs_epi32(equal_lanes(2), equal_lanes(3)));
+  auto bits = static_cast<std::uint32_t>(_mm_movemask_epi8(lanes));
   bits &= bits >> 1;
-  bits &= bits >> 2;  // Bits 0, 4, 8, 12 stand for the entries now; gather them.
-  return (bits & 1) | (bits >> 3 & 2) | (bits >> 6 & 4) | (bits >> 9 & 8);
+  bits &= bits >> 2;
+  return bits & 0x1111;
 }
 
 }  // namespace sluice
