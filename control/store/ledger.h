@@ -3,8 +3,8 @@
 // at once, so that no address can go to two. After a new incarnation, or when Redis went back to an
 // older state, nothing is granted until rebuild() has brought back what the gateways remember.
 // Ownership: refers to the Redis, which must outlive it. Thread: the connection's.
-// Errors: apply() writes all or nothing; a refusal for a stale view is an Error and stale() is true:
-// refresh() and decide again.
+// Errors: apply() writes all or nothing; a refusal for a stale view is an Error and stale() is
+// true: refresh() and decide again.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -24,12 +24,13 @@ namespace sluice::store {
 enum class LedgerState {
   kUnknown,  // Never read.
   kReady,    // records() is what Redis has; grants are allowed.
-  kRebuild,  // New, empty or older than what we know: rebuild() first. records() is the last good state.
+  kRebuild,  // New, empty, or lacks a record we know: rebuild() first. records() is the last good
+             // state.
 };
 
 struct RebuildReport {
-  std::size_t restored = 0;            // Records written that Redis lacked or had older.
-  std::vector<std::string> gateways;   // Whose copies were used.
+  std::size_t restored = 0;           // Records the ledger has now.
+  std::vector<std::string> gateways;  // Whose copies were used.
 };
 
 class Ledger {
@@ -62,14 +63,21 @@ class Ledger {
   boost::asio::awaitable<Result<RebuildReport>> rebuild(const Leader& leader);
 
  private:
-  boost::asio::awaitable<Status> read_changed(const std::vector<std::pair<IpAddress, std::uint64_t>>& index);
-  boost::asio::awaitable<Result<std::map<IpAddress, v1::Address>>> collect(RebuildReport* report);
+  using Records = std::map<IpAddress, v1::Address>;
+  struct Index;
+
+  boost::asio::awaitable<Result<Index>> read_index();
+  boost::asio::awaitable<Status> read_changed(std::map<IpAddress, std::uint64_t> revisions);
+  bool lacks_known(const std::map<IpAddress, std::uint64_t>& revisions) const;
+  boost::asio::awaitable<Status> collect(Records* merged, RebuildReport* report);
+  boost::asio::awaitable<Status> put_records(const Leader& leader, const std::string& incarnation,
+                                             const Records& records);
 
   Redis& redis_;
   LedgerState state_ = LedgerState::kUnknown;
   bool stale_ = true;
-  std::string incarnation_;      // Of records_.
-  std::uint64_t sequence_ = 0;   // Of records_.
+  std::string incarnation_;     // Of records_.
+  std::uint64_t sequence_ = 0;  // Of records_.
   std::map<IpAddress, v1::Address> records_;
   std::vector<IpAddress> unreadable_;
   std::vector<Problem> problems_;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,13 +22,18 @@ namespace sluice::store {
 
 inline constexpr std::uint32_t kMajor = 1;
 inline constexpr std::uint32_t kMinor = 0;
-inline constexpr std::size_t kMaxObjectBytes = 1u << 20;  // As large as the API server takes, about.
+inline constexpr std::size_t kMaxObjectBytes = 1u
+                                               << 20;  // As large as the API server takes, about.
 
 // A key of ours whose value is not usable, and why.
 struct Problem {
   std::string key;   // Redis key.
   std::string text;  // For people.
 };
+
+// Names of a set, sorted, without those `valid` refuses.
+boost::asio::awaitable<Result<std::vector<std::string>>> list_set(Redis& redis, std::string set,
+                                                                  bool (*valid)(std::string_view));
 
 // Header of this version for values this program writes; `writer` is "program version".
 void stamp(v1::Header* header, const std::string& writer);
@@ -42,9 +49,10 @@ struct Fetched {
   std::string bytes;    // When present.
   std::string problem;  // When unusable: wrong type, too large.
 };
-// Values of any number of keys, in their order; read in bounded batches.
+// Values of any number of keys, in their order; read in bounded batches. Larger ones are unusable.
 boost::asio::awaitable<Result<std::vector<Fetched>>> fetch(Redis& redis,
-                                                           const std::vector<std::string>& keys);
+                                                           std::vector<std::string> keys,
+                                                           std::size_t max_bytes = kMaxObjectBytes);
 // Calls `found` for every key under `prefix`, each at least once.
 boost::asio::awaitable<Status> scan(Redis& redis, std::string_view prefix,
                                     std::function<void(std::string)> found);
@@ -58,7 +66,8 @@ struct Listing {
   std::vector<Problem> problems;
 };
 // Objects of one source (empty: of all) and kind (KIND_UNSPECIFIED: of all).
-boost::asio::awaitable<Result<Listing>> list_objects(Redis& redis, std::string source, v1::Kind kind);
+boost::asio::awaitable<Result<Listing>> list_objects(Redis& redis, std::string source,
+                                                     v1::Kind kind);
 // The objects of these keys that exist.
 boost::asio::awaitable<Result<Listing>> get_objects(Redis& redis, std::vector<ObjectKey> keys);
 // Names of the sources Redis has.

@@ -1,11 +1,11 @@
 // StoreReader: follows everything the sources publish, and says what is true of it.
-// Purpose: the only way objects get from Redis into control's model. Reads markers and objects, then
-// the stream of changes; a gap, a step back, another incarnation or a marker that disagrees (compared
-// every five seconds) means reading everything again.
-// An object leaves only by an explicit delete in gap-free order, or by proven absence; everything
-// else that is missing or unreadable is held at its last good state and reported (proto/README.md).
-// Ownership: the observer must outlive the reader, the reader its run(). Thread: the executor's, one.
-// Errors: none come out of run(); it reconnects with back-off and reports through on_source.
+// Purpose: the only way objects get from Redis into control's model. Reads markers and objects,
+// then the stream of changes; a gap, a step back, another incarnation or a marker that disagrees
+// (compared every five seconds) means reading everything again. An object leaves only by an
+// explicit delete in gap-free order, or by proven absence; everything else that is missing or
+// unreadable is held at its last good state and reported (proto/README.md). Ownership: the observer
+// must outlive the reader, the reader its run(). Thread: the executor's, one. Errors: none come out
+// of run(); it reconnects with back-off and reports through on_source.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -31,14 +31,15 @@ enum class Reseed {
 };
 
 struct SourceView {
-  v1::SourceState state;            // "synced", "stale", "held" or "unknown", with the reason.
-  v1::SourceMarker marker;          // As last read.
-  std::string incarnation;          // Of Redis' sequence; empty: Redis has nothing of this source.
-  std::vector<v1::Kind> complete;   // Kinds whose whole list is known; others are unknown, not empty.
-  std::size_t held = 0;             // Objects kept although Redis does not have them.
-  std::vector<Problem> problems;    // Values that cannot be used.
-  Reseed reseed = Reseed::kNo;      // Only ever set for manual.
-  bool alarmed = false;             // More than 20 % of the Services gone: waits for `source accept`.
+  v1::SourceState state;    // "synced", "stale", "held" or "unknown", with the reason.
+  v1::SourceMarker marker;  // As last read.
+  std::string incarnation;  // Of Redis' sequence; empty: Redis has nothing of this source.
+  std::vector<v1::Kind>
+      complete;                   // Kinds whose whole list is known; others are unknown, not empty.
+  std::size_t held = 0;           // Objects kept although Redis does not have them.
+  std::vector<Problem> problems;  // Values that cannot be used.
+  Reseed reseed = Reseed::kNo;    // Only ever set for manual.
+  bool alarmed = false;           // More than 20 % of the Services gone: waits for `source accept`.
 };
 
 class StoreObserver {
@@ -57,9 +58,9 @@ class StoreObserver {
 };
 
 struct ReaderTiming {
-  std::chrono::milliseconds check{5000};        // Between comparisons of the markers.
-  std::chrono::milliseconds block{1000};        // A blocking read of the stream, at most.
-  std::chrono::milliseconds first_backoff{100}; // Doubled up to the next, with jitter.
+  std::chrono::milliseconds check{5000};         // Between comparisons of the markers.
+  std::chrono::milliseconds block{1000};         // A blocking read of the stream, at most.
+  std::chrono::milliseconds first_backoff{100};  // Doubled up to the next, with jitter.
   std::chrono::milliseconds last_backoff{5000};
 };
 

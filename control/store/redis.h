@@ -1,12 +1,12 @@
 // Redis: one connection to a Redis server, over Asio, with hiredis' formatter and parser.
-// Purpose: commands, pipelines and blocking reads with a deadline each; nothing here knows our keys.
-// Ownership: the caller keeps the Redis alive while a coroutine of it runs. Thread: the executor's,
-// one; several coroutines may use one connection, they take turns in the order they came.
-// Errors: a text for people that says what to check. After a transport error, a time-out or a broken
-// reply the connection is closed (connected() is false) and the caller calls connect() again; an
-// error reply of the server leaves it open.
-// Cancellation: a cancelled command closes the connection, since its reply would be taken for another's.
-// Source: RESP2, redis.io/docs/reference/protocol-spec; Redis 7.0.
+// Purpose: commands, pipelines and blocking reads with a deadline each; nothing here knows our
+// keys. Ownership: the caller keeps the Redis alive while a coroutine of it runs. Thread: the
+// executor's, one; several coroutines may use one connection, they take turns in the order they
+// came. Errors: a text for people that says what to check. After a transport error, a time-out or a
+// broken reply the connection is closed (connected() is false) and the caller calls connect()
+// again; an error reply of the server leaves it open. Cancellation: a cancelled command closes the
+// connection, since its reply would be taken for another's. Source: RESP2,
+// redis.io/docs/reference/protocol-spec; Redis 7.0.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -31,9 +31,9 @@ struct RedisOptions {
   std::string address;        // "HOST:PORT", "[IPv6]:PORT" or "unix:/path".
   std::string username;       // ACL user; empty: the default user.
   std::string password_file;  // Mode 0600, its first line is the password; empty: none.
-  std::chrono::milliseconds timeout{3000};     // For connecting, and for each command or pipeline.
-  std::size_t max_reply_bytes = 64u << 20;     // A longer reply ends the connection.
-  std::size_t max_reply_elements = 4u << 20;   // Of one array.
+  std::chrono::milliseconds timeout{3000};    // For connecting, and for each command or pipeline.
+  std::size_t max_reply_bytes = 64u << 20;    // A longer reply ends the connection.
+  std::size_t max_reply_elements = 4u << 20;  // Of one array.
 };
 RedisOptions redis_options(const v1::Redis& config);
 
@@ -71,17 +71,19 @@ class Redis {
   // An error reply is an Error: "Redis refused SET: ...".
   boost::asio::awaitable<Result<RedisValue>> command(RedisCommand command);
   // All sent at once, one reply each in their order; error replies are values (is_error()).
-  boost::asio::awaitable<Result<std::vector<RedisValue>>> pipeline(std::vector<RedisCommand> commands);
+  boost::asio::awaitable<Result<std::vector<RedisValue>>> pipeline(
+      std::vector<RedisCommand> commands);
   // A command that may wait `wait` at the server (XREAD BLOCK): the deadline is that much later.
   // Use a connection of its own for it.
   boost::asio::awaitable<Result<RedisValue>> blocking_command(RedisCommand command,
                                                               std::chrono::milliseconds wait);
 
   const RedisOptions& options() const { return options_; }
-  boost::asio::any_io_executor executor() const;
+  boost::asio::any_io_executor executor() const { return executor_; }
 
  private:
   class Connection;
+  struct Queue;
   class Turn;
 
   boost::asio::awaitable<Status> open();
@@ -89,15 +91,12 @@ class Redis {
   boost::asio::awaitable<Status> check_server();
   boost::asio::awaitable<Result<std::vector<RedisValue>>> exchange(std::string bytes,
                                                                    std::size_t replies,
-                                                                   std::chrono::milliseconds deadline);
+                                                                   std::chrono::milliseconds time);
 
+  boost::asio::any_io_executor executor_;
   RedisOptions options_;
-  std::unique_ptr<Connection> connection_;
+  std::shared_ptr<Queue> queue_;
+  std::shared_ptr<Connection> connection_;
 };
-
-// What an error reply means for people: NOPERM, OOM, READONLY, ... get an advice.
-std::string explain_error(const std::string& command, const std::string& reply);
-// The password in `path`: refused unless a regular file that only its owner may read.
-Result<std::string> read_password_file(const std::string& path);
 
 }  // namespace sluice::store

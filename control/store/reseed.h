@@ -1,8 +1,8 @@
 // reseed: brings the source `manual` back into a Redis that lost it, from the last good state.
-// Purpose: nobody else can: a cluster's agent reads the API server again, manual has no such origin.
-// Done by the leading control when SourceView.reseed says so. Idempotent; a crash midway leaves only
-// true objects and no complete marker, so that the next leader does it again.
-// Thread: the connection's. Errors: not leading any more, or Redis refuses.
+// Purpose: nobody else can: a cluster's agent reads the API server again, manual has no such
+// origin. Done by the leading control when SourceView.reseed says so. Idempotent; a crash midway
+// leaves only true objects and no complete marker, so that the next leader does it again. Thread:
+// the connection's. Errors: not leading any more, or Redis refuses.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

@@ -16,15 +16,17 @@
 
 namespace sluice::store {
 
-// Gateways whose presence has ended are still listed, with alive = false and nothing but their name.
+// Gateways whose presence has ended are still listed, with alive = false and nothing but their
+// name.
 struct Gateway {
   std::string name;
   bool alive = false;
   v1::GatewayPresence presence;
 };
 
-boost::asio::awaitable<Status> write_presence(Redis& redis, v1::GatewayPresence presence,
-                                              std::chrono::milliseconds ttl = std::chrono::seconds(15));
+boost::asio::awaitable<Status> write_presence(
+    Redis& redis, v1::GatewayPresence presence,
+    std::chrono::milliseconds ttl = std::chrono::seconds(15));
 boost::asio::awaitable<Result<std::vector<Gateway>>> list_gateways(Redis& redis);
 
 struct StatusKey {
@@ -41,7 +43,8 @@ class StatusWriter {
  public:
   // `gateway` is this gateway's name, or "-" to write merged statuses.
   StatusWriter(Redis& redis, std::string gateway);
-  // Makes the statuses in Redis these: writes what differs from the last call, deletes what is gone.
+  // Makes the statuses in Redis these: writes what differs from the last call, deletes what is
+  // gone.
   boost::asio::awaitable<Status> write(std::vector<v1::ServiceStatus> statuses);
   // Redis may have lost them (a new incarnation): the next write() writes all.
   void forget() { written_.clear(); }

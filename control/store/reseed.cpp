@@ -1,0 +1,66 @@
+#include "control/store/reseed.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "control/store/keys.h"
+#include "control/store/source_hash.h"
+
+namespace sluice::store {
+
+namespace asio = boost::asio;
+
+// A publisher of manual that acts for the leader: every script compares the lease.
+class Reseeder {
+ public:
+  Reseeder(Redis& redis, const Leader& leader, std::string writer)
+      : redis_(redis), publisher_(redis, kManualSource, leader.token, std::move(writer)) {
+    publisher_.instance_ = leader.instance;
+  }
+
+  asio::awaitable<Result<PublishReport>> run(v1::DiskSource copy, Reseed mode) {
+    std::vector<v1::Object> objects(copy.objects().begin(), copy.objects().end());
+    PublishReport report;
+    auto changes = co_await publisher_.write(std::move(objects), mode == Reseed::kFill);
+    if (!changes) co_return Error{changes.error()};
+    for (const Change change : *changes) {
+      report.created += change == Change::kCreated;
+      report.configured += change == Change::kConfigured;
+      report.unchanged += change == Change::kUnchanged;
+    }
+    // The new incarnation comes after the values: a crash before it leaves the step back to be
+    // seen.
+    if (mode == Reseed::kReplace) {
+      ScriptCall renew = publisher_.call("");
+      renew.arguments.push_back(copy.incarnation());
+      auto renewed = co_await run_script_once(redis_, kRenewScript, std::move(renew));
+      if (!renewed) co_return Error{renewed.error()};
+    }
+    v1::SourceMarker marker;
+    for (const v1::Kind kind : all_kinds()) marker.add_complete(kind);
+    marker.set_reseeded_incarnation(copy.incarnation());
+    marker.set_reseeded_sequence(copy.sequence());
+    auto finished = co_await publisher_.finish(std::move(marker), true);
+    if (!finished) co_return Error{finished.error()};
+    report.marker_written = *finished;
+    co_return report;
+  }
+
+ private:
+  Redis& redis_;
+  Publisher publisher_;
+};
+
+asio::awaitable<Result<PublishReport>> reseed(Redis& redis, const Leader& leader,
+                                              const v1::DiskState& disk, Reseed mode,
+                                              std::string writer) {
+  if (mode == Reseed::kNo) co_return PublishReport{};
+  v1::DiskSource copy;
+  for (const v1::DiskSource& source : disk.sources()) {
+    if (source.marker().source() == kManualSource) copy = source;
+  }
+  Reseeder reseeder(redis, leader, std::move(writer));
+  co_return co_await reseeder.run(std::move(copy), mode);
+}
+
+}  // namespace sluice::store

@@ -1,0 +1,53 @@
+-- Common to every script that changes a source; put before it when the scripts are compiled in.
+-- KEYS: 1 source hash, 2 stream, 3 set of sources, 4 leader.
+-- ARGV: 1 source, 2 token or '', 3 leader's instance or '', 4 incarnation to use if there is none.
+-- A script is not rolled back when it fails midway: everything is checked before the first write.
+
+local function wrong_type(key, expected)
+  local found = redis.call('TYPE', key).ok
+  return found ~= 'none' and found ~= expected
+end
+
+local function integer(field)
+  local value = redis.call('HGET', KEYS[1], field)
+  return not value or string.match(value, '^%d+$') ~= nil
+end
+
+-- An error reply when this writer may not write, else nil.
+local function refuse(count_field)
+  if wrong_type(KEYS[1], 'hash') or wrong_type(KEYS[2], 'stream') or wrong_type(KEYS[3], 'set') then
+    return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ', ' .. KEYS[2] .. ' or ' .. KEYS[3] ..
+                             ' is not ours')
+  end
+  if not (integer('sequence') and integer('token') and (not count_field or integer(count_field))) then
+    return redis.error_reply('DAMAGED ' .. KEYS[1] .. ' has counters that are not numbers')
+  end
+  if ARGV[3] ~= '' then
+    local leader = redis.call('HMGET', KEYS[4], 'instance', 'token')
+    if leader[1] ~= ARGV[3] or leader[2] ~= ARGV[2] then
+      return redis.error_reply('NOTLEADER this gateway does not lead any more')
+    end
+  end
+  if ARGV[2] ~= '' then
+    local newest = redis.call('HGET', KEYS[1], 'token')
+    if newest and tonumber(ARGV[2]) < tonumber(newest) then
+      return redis.error_reply('FENCED a publisher with token ' .. newest .. ' has taken over from ' ..
+                               ARGV[2])
+    end
+  end
+  return nil
+end
+
+-- Numbers the change and tells the readers. The first write of every script that may grow memory, so
+-- that a full Redis refuses before anything is changed.
+local function record(kind, name, op, uid)
+  redis.call('HSETNX', KEYS[1], 'incarnation', ARGV[4])
+  if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'token', ARGV[2]) end
+  local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
+  local sequence = redis.call('HINCRBY', KEYS[1], 'sequence', 1)
+  local entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', 'source', ARGV[1], 'kind', kind,
+                           'key', name, 'op', op, 'uid', uid, 'sequence', sequence,
+                           'incarnation', incarnation)
+  redis.call('HSET', KEYS[1], 'entry', entry)
+  redis.call('SADD', KEYS[3], ARGV[1])
+end

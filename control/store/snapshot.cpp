@@ -1,0 +1,295 @@
+#include "control/store/snapshot.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "control/store/keys.h"
+#include "control/store/stream.h"
+
+namespace sluice::store {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t kMaxSources = 1024;
+constexpr std::size_t kMaxProblems = 100;
+constexpr std::size_t kChunk = 512;  // Objects fetched and decoded at once.
+constexpr std::size_t kMaxHistory =
+    65536;  // Entries read for explicit deletes; the stream's length.
+constexpr int kMaxRounds = 20;
+
+std::string ledger_mark(const RedisValue& reply) {
+  return reply.at(0).text + " " + reply.at(1).text + " " + reply.at(2).text;
+}
+
+RedisCommand ledger_command() {
+  RedisCommand command;
+  for (const char* word : {"HMGET", "", "incarnation", "sequence", "ready"})
+    command.push_back(word);
+  command[1] = std::string(keys::kLedger);
+  return command;
+}
+
+class SnapshotReader {
+ public:
+  SnapshotReader(Redis& redis, std::map<std::string, Position> known)
+      : redis_(redis), known_(std::move(known)) {}
+
+  asio::awaitable<Result<Snapshot>> run();
+
+ private:
+  asio::awaitable<Status> begin();
+  asio::awaitable<Status> check_history();
+  asio::awaitable<Status> scan_objects();
+  asio::awaitable<Status> read_values();
+  // One look at the changes since stream_id and, in the same transaction, at the hashes.
+  asio::awaitable<Result<bool>> catch_up();
+  void note_history(const StreamEntry& entry);
+  void apply(const StreamEntry& entry, std::set<ObjectKey>* stale);
+  bool consistent(const std::map<std::string, SourceHash>& hashes);
+
+  Redis& redis_;
+  const std::map<std::string, Position> known_;
+  Snapshot snapshot_;
+  std::map<std::string, Position> reached_;        // By hashes, then by entries.
+  std::map<std::string, std::uint64_t> gap_free_;  // Sequence up to which history has no gap.
+};
+
+asio::awaitable<Status> SnapshotReader::begin() {
+  std::set<std::string> names;
+  for (const auto& [name, position] : known_) names.insert(name);
+  auto marks = co_await read_marks(redis_, std::move(names));
+  if (!marks) co_return Error{marks.error()};
+  for (auto& [name, hash] : marks->hashes) {
+    reached_[name] = {hash.incarnation, hash.sequence, hash.entry};
+    SourceSnapshot& source = snapshot_.sources[name];
+    source.accepted = marks->accepted.contains(name);
+    source.hash = std::move(hash);
+  }
+  snapshot_.ledger = marks->ledger;
+  auto last = co_await last_entry(redis_);
+  if (!last) co_return Error{last.error()};
+  snapshot_.stream_id = std::move(*last);
+  co_return Ok{};
+}
+
+void SnapshotReader::note_history(const StreamEntry& entry) {
+  const auto known = known_.find(entry.source);
+  if (known == known_.end() || known->second.incarnation != entry.incarnation) return;
+  const auto [reached, first] = gap_free_.try_emplace(entry.source, known->second.sequence);
+  if (entry.sequence != reached->second + 1) return;
+  reached->second = entry.sequence;
+  if (!entry.key) return;
+  SourceSnapshot& source = snapshot_.sources[entry.source];
+  if (entry.op == StreamEntry::Op::kDelete) source.deleted.insert(*entry.key);
+  if (entry.op == StreamEntry::Op::kPut) source.deleted.erase(*entry.key);
+}
+
+// Whether Redis still knows the change each source was last read at, and what was deleted since.
+asio::awaitable<Status> SnapshotReader::check_history() {
+  RedisCommand oldest_entry = range_command(kStreamStart, "+");
+  oldest_entry.back() = "1";
+  auto first = co_await redis_.command(std::move(oldest_entry));
+  if (!first) co_return Error{first.error()};
+  const std::string oldest = first->at(0).at(0).text;
+  std::string from;
+  for (const auto& [name, position] : known_) {
+    SourceSnapshot& source = snapshot_.sources[name];
+    if (position.entry.empty() || position.incarnation != source.hash.incarnation) continue;
+    RedisCommand command;
+    command.push_back("XRANGE");
+    command.push_back(std::string(keys::kStream));
+    command.push_back(position.entry);
+    command.push_back(position.entry);
+    auto reply = co_await redis_.command(std::move(command));
+    if (!reply) co_return Error{reply.error()};
+    const std::vector<StreamEntry> found = parse_entries(*reply);
+    const bool there = !found.empty() && found[0].source == name &&
+                       found[0].sequence == position.sequence &&
+                       found[0].incarnation == position.incarnation;
+    const bool trimmed = oldest.empty() || compare_ids(oldest, position.entry) > 0;
+    source.entry_lost = !there && !trimmed;
+    if (there && (from.empty() || compare_ids(position.entry, from) < 0)) from = position.entry;
+  }
+  if (from.empty()) co_return Ok{};
+  auto history = co_await read_range(redis_, from, snapshot_.stream_id, kMaxHistory);
+  if (!history) co_return Error{history.error()};
+  for (const StreamEntry& entry : *history) note_history(entry);
+  co_return Ok{};
+}
+
+asio::awaitable<Status> SnapshotReader::scan_objects() {
+  co_return co_await scan(redis_, keys::kObjectPrefix, [this](std::string name) {
+    std::optional<ObjectKey> key = keys::parse_object(name);
+    if (key) {
+      snapshot_.sources[key->source].objects.try_emplace(std::move(*key));
+    } else if (snapshot_.problems.size() < kMaxProblems) {
+      snapshot_.problems.push_back({std::move(name), "not the key of an object"});
+    }
+  });
+}
+
+asio::awaitable<Status> SnapshotReader::read_values() {
+  for (auto& [name, source] : snapshot_.sources) {
+    std::vector<ObjectKey> all;
+    for (const auto& [key, object] : source.objects) all.push_back(key);
+    for (std::size_t begin = 0; begin < all.size(); begin += kChunk) {
+      const std::size_t end = std::min(begin + kChunk, all.size());
+      std::vector<ObjectKey> some(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                  all.begin() + static_cast<std::ptrdiff_t>(end));
+      auto values = co_await read_objects(redis_, some);
+      if (!values) co_return Error{values.error()};
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        ReadObject& value = (*values)[i];
+        if (!value.object && value.problem.empty()) {
+          source.objects.erase(
+              some[i]);  // Gone since the scan; the stream says whether by a delete.
+        } else {
+          source.objects[some[i]] = std::move(value);
+        }
+      }
+    }
+  }
+  co_return Ok{};
+}
+
+void SnapshotReader::apply(const StreamEntry& entry, std::set<ObjectKey>* stale) {
+  if (entry.source.empty() || entry.source == keys::kLedgerSource) return;
+  note_history(entry);
+  reached_[entry.source] = {entry.incarnation, entry.sequence, entry.id};
+  if (!entry.key) return;
+  SourceSnapshot& source = snapshot_.sources[entry.source];
+  if (entry.op == StreamEntry::Op::kPut) {
+    source.objects.try_emplace(*entry.key);
+    stale->insert(*entry.key);
+  } else {
+    source.objects.erase(*entry.key);
+    stale->erase(*entry.key);
+  }
+}
+
+bool SnapshotReader::consistent(const std::map<std::string, SourceHash>& hashes) {
+  return std::ranges::all_of(hashes, [this](const auto& item) {
+    const Position& reached = reached_[item.first];
+    return item.second.incarnation == reached.incarnation &&
+           item.second.sequence == reached.sequence;
+  });
+}
+
+asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
+  std::vector<std::string> names;
+  for (const auto& [name, source] : snapshot_.sources) names.push_back(name);
+  std::vector<RedisCommand> commands;
+  commands.emplace_back().push_back("MULTI");
+  commands.push_back(range_command(snapshot_.stream_id, "+"));
+  for (const std::string& name : names) commands.push_back(source_hash_command(name));
+  commands.emplace_back().push_back("EXEC");
+  auto replies = co_await redis_.pipeline(std::move(commands));
+  if (!replies) co_return Error{replies.error()};
+  const RedisValue& results = replies->back();
+  if (!results.is_array() || results.elements.size() != names.size() + 1) {
+    co_return Error{"Redis refused a transaction: " + results.text};
+  }
+
+  const std::vector<StreamEntry> entries = parse_entries(results.elements[0]);
+  std::set<ObjectKey> stale;
+  for (const StreamEntry& entry : entries) apply(entry, &stale);
+  if (!entries.empty()) snapshot_.stream_id = entries.back().id;
+  std::vector<ObjectKey> changed(stale.begin(), stale.end());
+  auto values = co_await read_objects(redis_, changed);
+  if (!values) co_return Error{values.error()};
+  for (std::size_t i = 0; i < changed.size(); ++i) {
+    snapshot_.sources[changed[i].source].objects[changed[i]] = std::move((*values)[i]);
+  }
+  if (entries.size() >= kStreamBatch) co_return false;
+
+  std::map<std::string, SourceHash> hashes;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    hashes[names[i]] = parse_source_hash(names[i], results.elements[i + 1]);
+  }
+  // A source that entries named for the first time has no hash here yet: one round more.
+  if (names.size() != snapshot_.sources.size() || !consistent(hashes)) co_return false;
+  for (auto& [name, hash] : hashes) snapshot_.sources[name].hash = std::move(hash);
+  co_return true;
+}
+
+asio::awaitable<Result<Snapshot>> SnapshotReader::run() {
+  Status status = co_await begin();
+  if (status) status = co_await check_history();
+  if (status) status = co_await scan_objects();
+  if (status) status = co_await read_values();
+  if (!status) co_return Error{status.error()};
+  for (int round = 0; round < kMaxRounds; ++round) {
+    auto done = co_await catch_up();
+    if (!done) co_return Error{done.error()};
+    if (*done) co_return std::move(snapshot_);
+  }
+  co_return Error{
+      "Redis' contents changed faster than they could be read, or its counters and its "
+      "stream disagree"};
+}
+
+}  // namespace
+
+asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis,
+                                                std::map<std::string, Position> known) {
+  SnapshotReader reader(redis, std::move(known));
+  co_return co_await reader.run();
+}
+
+asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::string> known) {
+  auto listed = co_await list_sources(redis);
+  if (!listed) co_return Error{listed.error()};
+  if (listed->size() > kMaxSources) {
+    co_return Error{"Redis names " + std::to_string(listed->size()) + " sources, more than " +
+                    std::to_string(kMaxSources)};
+  }
+  known.insert(listed->begin(), listed->end());
+  known.insert(kManualSource);
+  std::vector<RedisCommand> commands;
+  commands.push_back(ledger_command());
+  for (const std::string& name : known) {
+    commands.push_back(source_hash_command(name));
+    RedisCommand& accept = commands.emplace_back();
+    accept.push_back("GET");
+    accept.push_back(keys::accept(name));
+  }
+  auto replies = co_await redis.pipeline(std::move(commands));
+  if (!replies) co_return Error{replies.error()};
+  Marks marks;
+  marks.ledger = ledger_mark(replies->front());
+  std::size_t at = 1;
+  for (const std::string& name : known) {
+    SourceHash hash = parse_source_hash(name, (*replies)[at++]);
+    const RedisValue& accepted = (*replies)[at++];
+    if (!hash.incarnation.empty() && accepted.text == hash.incarnation) marks.accepted.insert(name);
+    marks.hashes[name] = std::move(hash);
+  }
+  co_return marks;
+}
+
+asio::awaitable<Result<std::vector<ReadObject>>> read_objects(Redis& redis,
+                                                              std::vector<ObjectKey> keys) {
+  std::vector<std::string> names;
+  for (const ObjectKey& key : keys) names.push_back(keys::object(key));
+  auto values = co_await fetch(redis, names);
+  if (!values) co_return Error{values.error()};
+  std::vector<ReadObject> objects(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const Fetched& value = (*values)[i];
+    if (value.state == Fetched::State::kUnusable) objects[i].problem = value.problem;
+    if (value.state != Fetched::State::kPresent) continue;
+    Result<v1::Object> object = decode_object(keys[i], value.bytes);
+    if (!object) {
+      objects[i].problem = object.error();
+      continue;
+    }
+    objects[i].fingerprint = std::hash<std::string>{}(value.bytes);
+    objects[i].object = std::make_shared<const v1::Object>(std::move(*object));
+  }
+  co_return objects;
+}
+
+}  // namespace sluice::store

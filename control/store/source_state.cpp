@@ -1,0 +1,236 @@
+#include "control/store/source_state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "control/store/keys.h"
+
+namespace sluice::store {
+namespace {
+
+constexpr std::size_t kMaxProblems = 100;
+
+bool same_hash(const SourceHash& a, const SourceHash& b) {
+  return a.incarnation == b.incarnation && a.sequence == b.sequence && a.counts == b.counts &&
+         a.marker_bytes == b.marker_bytes && a.problem == b.problem;
+}
+
+}  // namespace
+
+void SourceState::load(const v1::DiskSource& disk, StoreObserver& observer) {
+  base_ = live_ = {disk.incarnation(), disk.sequence(), disk.entry()};
+  base_marker_ = disk.marker();
+  for (const int kind : disk.marker().complete())
+    base_complete_.insert(static_cast<v1::Kind>(kind));
+  for (const v1::Object& object : disk.objects()) {
+    if (metadata_of(object) == nullptr) continue;
+    const ObjectKey key = key_of(name_, object);
+    auto shared = std::make_shared<const v1::Object>(object);
+    objects_[key].object = shared;
+    observer.on_upsert(key, std::move(shared));
+  }
+  judgement_.complete = base_complete_;
+}
+
+void SourceState::save(v1::DiskSource* disk) const {
+  *disk->mutable_marker() = base_marker_;
+  disk->mutable_marker()->set_source(name_);
+  disk->mutable_marker()->clear_complete();
+  for (const v1::Kind kind : base_complete_) disk->mutable_marker()->add_complete(kind);
+  disk->set_incarnation(base_.incarnation);
+  disk->set_sequence(base_.sequence);
+  disk->set_entry(base_.entry);
+  for (const auto& [key, known] : objects_) {
+    if (known.object) *disk->add_objects() = *known.object;
+  }
+}
+
+std::size_t SourceState::held() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      objects_, [](const auto& item) { return item.second.object && !item.second.present; }));
+}
+
+std::map<v1::Kind, std::uint64_t> SourceState::present() const {
+  std::map<v1::Kind, std::uint64_t> counts;
+  for (const auto& [key, known] : objects_) {
+    if (known.present) ++counts[key.kind];
+  }
+  return counts;
+}
+
+Evidence SourceState::gather(const SourceSnapshot& snapshot) const {
+  Evidence e;
+  e.source = name_;
+  e.base = base_;
+  e.live = live_;
+  e.hash = snapshot.hash;
+  e.entry_lost = snapshot.entry_lost;
+  e.accepted = snapshot.accepted;
+  e.complete_before = base_complete_;
+  for (const auto& [key, value] : snapshot.objects) ++e.counted[key.kind];
+  for (const auto& [key, known] : objects_) {
+    if (!known.object) continue;
+    ++e.known;
+    if (key.kind == v1::KIND_SERVICE) ++e.known_services;
+    if (!snapshot.objects.contains(key) && !snapshot.deleted.contains(key)) ++e.absent[key.kind];
+  }
+  return e;
+}
+
+void SourceState::take(const SourceSnapshot& snapshot, StoreObserver& observer) {
+  judgement_ = judge(gather(snapshot));
+  judged_ = snapshot.hash;
+  judged_accepted_ = snapshot.accepted;
+  judged_once_ = true;
+  lagging_at_ = 0;
+  if (judgement_.hold_all) return;
+  for (const auto& [key, value] : snapshot.objects) update(key, value, observer);
+  drop_absent(snapshot, observer);
+  live_ = {snapshot.hash.incarnation, snapshot.hash.sequence, snapshot.hash.entry};
+  settle();
+}
+
+void SourceState::drop_absent(const SourceSnapshot& snapshot, StoreObserver& observer) {
+  for (auto item = objects_.begin(); item != objects_.end();) {
+    auto& [key, known] = *item;
+    if (snapshot.objects.contains(key)) {
+      ++item;
+      continue;
+    }
+    const bool gone = snapshot.deleted.contains(key) || judgement_.proven.contains(key.kind);
+    if (!gone && known.object) {
+      known.present = false;
+      ++item;
+      continue;
+    }
+    if (known.object) observer.on_delete(key);
+    item = objects_.erase(item);
+  }
+}
+
+// Once nothing is held, what is in memory is what Redis has, and becomes the state to fall back to.
+void SourceState::settle() {
+  if (judgement_.hold_all || held() > 0) return;
+  base_ = live_;
+  base_complete_ = judgement_.complete;
+  if (judged_.marker) base_marker_ = *judged_.marker;
+}
+
+void SourceState::update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer) {
+  Known& known = objects_[key];
+  known.present = true;
+  known.problem = value.problem;
+  if (!value.object) return;
+  if (known.object && known.fingerprint == value.fingerprint) return;
+  known.fingerprint = value.fingerprint;
+  // After a start from disk there is no fingerprint yet.
+  const bool same = known.object && encode(*known.object) == encode(*value.object);
+  known.object = value.object;
+  if (!same) observer.on_upsert(key, value.object);
+}
+
+SourceState::Verdict SourceState::follow(const StreamEntry& entry) {
+  if (judgement_.hold_all) {
+    return entry.incarnation == judged_.incarnation ? Verdict::kIgnored : Verdict::kResync;
+  }
+  if (entry.incarnation != live_.incarnation || entry.sequence != live_.sequence + 1) {
+    return Verdict::kResync;
+  }
+  live_.sequence = entry.sequence;
+  live_.entry = entry.id;
+  return Verdict::kFollows;
+}
+
+void SourceState::put(const ObjectKey& key, const ReadObject& value, StoreObserver& observer) {
+  update(key, value, observer);
+}
+
+void SourceState::remove(const ObjectKey& key, StoreObserver& observer) {
+  const auto found = objects_.find(key);
+  if (found == objects_.end()) return;
+  const bool known = found->second.object != nullptr;
+  objects_.erase(found);
+  if (known) observer.on_delete(key);
+}
+
+bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
+  if (accepted && !judged_accepted_ && (judgement_.hold_all || held() > 0)) return true;
+  if (judgement_.hold_all) {
+    return hash.incarnation != judged_.incarnation || hash.problem != judged_.problem;
+  }
+  if (hash.incarnation != live_.incarnation || hash.problem != judged_.problem) return true;
+  if (hash.sequence < live_.sequence) return true;
+  if (hash.sequence > live_.sequence) {
+    // Entries may be on their way; not for as long as from one comparison to the next.
+    const bool twice = lagging_at_ == live_.sequence + 1;
+    lagging_at_ = live_.sequence + 1;
+    return twice;
+  }
+  lagging_at_ = 0;
+  if (same_hash(hash, judged_)) return false;
+  if (hash.marker_bytes != judged_.marker_bytes && !adopts_marker(hash)) return true;
+  // Followed further since the judgement: the counts must have followed too.
+  const auto counted = present();
+  for (const v1::Kind kind : all_kinds()) {
+    const auto own = counted.find(kind);
+    const std::uint64_t have = own == counted.end() ? 0 : own->second;
+    // A difference that was there when judged needs no second look before something is written.
+    if (hash.count(kind) != have && !judgement_.miscounted.contains(kind)) return true;
+  }
+  judged_ = hash;
+  return false;
+}
+
+// A marker that promises what the last one did needs no second read.
+bool SourceState::adopts_marker(const SourceHash& hash) const {
+  if (!hash.marker || held() > 0 || !judgement_.miscounted.empty()) return false;
+  return std::ranges::all_of(
+      all_kinds(), [&](v1::Kind kind) { return hash.complete(kind) == judged_.complete(kind); });
+}
+
+SourceView SourceState::view(bool connected) const {
+  SourceView view;
+  view.marker = judged_once_ && judged_.marker ? *judged_.marker : base_marker_;
+  view.incarnation = judged_once_ ? judged_.incarnation : std::string();
+  view.complete.assign(judgement_.complete.begin(), judgement_.complete.end());
+  view.held = held();
+  view.reseed = judgement_.reseed;
+  view.alarmed = judgement_.alarmed;
+  view.state.set_source(name_);
+  view.state.set_sequence(live_.sequence);
+  std::uint64_t services = 0;
+  for (const auto& [key, known] : objects_) {
+    if (known.object && key.kind == v1::KIND_SERVICE) ++services;
+    if (!known.problem.empty() && view.problems.size() < kMaxProblems) {
+      view.problems.push_back({keys::object(key), known.problem});
+    }
+  }
+  view.state.set_services(services);
+  const bool nothing = base_.incarnation.empty() && objects_.empty();
+  if (judged_once_ && connected) {
+    const bool released = judgement_.state == "held" && !judgement_.hold_all && view.held == 0;
+    view.state.set_state(released ? "synced" : judgement_.state);
+    view.state.set_message(released ? "" : judgement_.message);
+  } else {
+    view.state.set_state(nothing ? "unknown" : "stale");
+    view.state.set_message(connected ? "Redis is being read" : "Redis does not answer");
+  }
+  return view;
+}
+
+void SourceState::report(bool connected, StoreObserver& observer) {
+  // Not after a lost connection: changes may have been followed whose values were not read yet.
+  if (judged_once_ && connected) settle();
+  const SourceView now = view(connected);
+  std::string text = now.state.state() + "\n" + now.state.message() + "\n" + now.incarnation +
+                     "\n" + std::to_string(now.held) +
+                     std::to_string(static_cast<int>(now.reseed)) + now.marker.SerializeAsString() +
+                     "\n";
+  for (const v1::Kind kind : now.complete) text += kind_name(kind);
+  for (const Problem& problem : now.problems) text += "\n" + problem.key + problem.text;
+  if (text == reported_) return;
+  reported_ = std::move(text);
+  observer.on_source(now);
+}
+
+}  // namespace sluice::store

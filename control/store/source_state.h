@@ -1,0 +1,75 @@
+// SourceState: the last good state of one source in memory, and what reads and changes do to it.
+// Purpose: the part of the reader that does no I/O: takes snapshots, stream entries and marks,
+// tells the observer, and says when everything must be read again. Ownership: by value; shares
+// objects with the observer. Thread: the reader's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/store/judge.h"
+#include "control/store/reader.h"
+#include "control/store/snapshot.h"
+#include "control/store/stream.h"
+
+namespace sluice::store {
+
+class SourceState {
+ public:
+  explicit SourceState(std::string name) : name_(std::move(name)) {}
+
+  void load(const v1::DiskSource& disk, StoreObserver& observer);
+  void save(v1::DiskSource* disk) const;
+
+  // A consistent read of the whole source.
+  void take(const SourceSnapshot& snapshot, StoreObserver& observer);
+
+  enum class Verdict { kFollows, kIgnored, kResync };
+  // Whether `entry` is the next change; kFollows advances the position.
+  Verdict follow(const StreamEntry& entry);
+  // Effects of entries that followed.
+  void put(const ObjectKey& key, const ReadObject& value, StoreObserver& observer);
+  void remove(const ObjectKey& key, StoreObserver& observer);
+  // Compares with a source hash read now; true: read everything again.
+  bool disagrees(const SourceHash& hash, bool accepted);
+
+  // After each read or batch: tells the observer when the view changed.
+  void report(bool connected, StoreObserver& observer);
+  SourceView view(bool connected) const;
+  const Position& live() const { return live_; }
+
+ private:
+  struct Known {
+    std::shared_ptr<const v1::Object> object;  // Last good value; null: never had one.
+    std::size_t fingerprint = 0;
+    bool present = false;  // Redis has the key; else the object is held.
+    std::string problem;   // Why Redis' value is not used.
+  };
+  using Objects = std::map<ObjectKey, Known>;
+
+  Evidence gather(const SourceSnapshot& snapshot) const;
+  void update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer);
+  void drop_absent(const SourceSnapshot& snapshot, StoreObserver& observer);
+  void settle();
+  bool adopts_marker(const SourceHash& hash) const;
+  std::size_t held() const;
+  std::map<v1::Kind, std::uint64_t> present() const;
+
+  std::string name_;
+  Objects objects_;
+  Position base_;  // Of the last good state: moves to live_ when nothing is held.
+  Position live_;  // Last change read.
+  v1::SourceMarker base_marker_;
+  std::set<v1::Kind> base_complete_;
+  SourceHash judged_;  // What the judgement was made on.
+  bool judged_accepted_ = false;
+  bool judged_once_ = false;  // Redis has been read since the start.
+  Judgement judgement_;
+  std::uint64_t lagging_at_ = 0;  // live_.sequence + 1 when the last comparison found Redis ahead.
+  std::string reported_;
+};
+
+}  // namespace sluice::store
