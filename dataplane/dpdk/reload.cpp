@@ -7,12 +7,7 @@
 namespace sluice {
 namespace {
 
-constexpr std::array<std::string_view, 4> kApplied{
-    "logging",
-    "dataplane.idle",
-    "dataplane.slowPath.packetsPerSecond",
-    "dataplane.timers",
-};
+constexpr std::array<std::string_view, 2> kApplied{"logging", "dataplane.idle"};
 
 bool is_within(std::string_view path, std::string_view field) {
   return path.starts_with(field) && (path.size() == field.size() || path[field.size()] == '.');
