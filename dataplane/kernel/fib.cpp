@@ -5,6 +5,7 @@
 #include <rte_fib6.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "dataplane/kernel/plain_fib.h"
@@ -13,6 +14,8 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kBulk = 64;
+// In rte_fib: no route but the default one. (kNoNextHop says that there is one, and it leads nowhere.)
+constexpr std::uint64_t kDefaultRoute = 0x3fffffff;
 
 // What differs between rte_fib and rte_fib6: names, and that the first takes addresses in host order.
 template <typename Family>
@@ -29,7 +32,7 @@ struct RteFib<Ipv4> {
   static Table* create(const char* name, int socket, int routes, std::uint32_t groups) {
     rte_fib_conf config{};
     config.type = RTE_FIB_DIR24_8;
-    config.default_nh = kNoNextHop;
+    config.default_nh = kDefaultRoute;
     config.max_routes = routes;
     config.dir24_8.nh_sz = RTE_FIB_DIR24_8_4B;
     config.dir24_8.num_tbl8 = groups;
@@ -61,7 +64,7 @@ struct RteFib<Ipv6> {
   static Table* create(const char* name, int socket, int routes, std::uint32_t groups) {
     rte_fib6_conf config{};
     config.type = RTE_FIB6_TRIE;
-    config.default_nh = kNoNextHop;
+    config.default_nh = kDefaultRoute;
     config.max_routes = routes;
     config.trie.nh_sz = RTE_FIB6_TRIE_4B;
     config.trie.num_tbl8 = groups;
@@ -96,18 +99,29 @@ class LargeFib final : public Fib<Family> {
       const unsigned some = std::min(kBulk, count - from);
       for (unsigned i = 0; i < some; ++i) keys[i] = Rte::key(destinations[from + i]);
       Rte::lookup(table_, keys, hops, some);
-      for (unsigned i = 0; i < some; ++i) out[from + i] = static_cast<NextHopIndex>(hops[i]);
+      const NextHopIndex otherwise = default_.load(std::memory_order_acquire);
+      for (unsigned i = 0; i < some; ++i) {
+        out[from + i] = hops[i] == kDefaultRoute ? otherwise : static_cast<NextHopIndex>(hops[i]);
+      }
     }
   }
+  // The default route is kept beside the table: DPDK 22.11 lets one that comes later overwrite every
+  // more specific route, and it would write 16 million entries each time.
   bool insert(const Address& address, unsigned prefix_length, NextHopIndex hop) override {
+    if (prefix_length == 0) {
+      default_.store(hop, std::memory_order_release);
+      return true;
+    }
     return Rte::add(table_, Rte::key(address), static_cast<std::uint8_t>(prefix_length), hop) == 0;
   }
   void erase(const Address& address, unsigned prefix_length) override {
+    if (prefix_length == 0) return default_.store(kNoNextHop, std::memory_order_release);
     (void)Rte::remove(table_, Rte::key(address), static_cast<std::uint8_t>(prefix_length));
   }
 
  private:
   typename Rte::Table* table_;
+  std::atomic<NextHopIndex> default_{kNoNextHop};
 };
 
 // Groups of 256 next hops (tbl8) for prefixes beyond 24 bits. In a BGP table few IPv4 ones are, and
