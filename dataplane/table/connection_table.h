@@ -86,7 +86,8 @@ class ConnectionTable {
   // The entry's slot, or kNoSlot. Valid until the next insert(); erase() moves no other entry.
   Slot find(const Key& key, Hash hash) const;
 
-  // Called before an entry is dropped to make room: lets the caller free its NAT record.
+  // Called before an entry is dropped to make room, at most once in an insert(): lets the caller
+  // free its NAT record. Of a flow with two weak entries, inserting the second may drop the first.
   // It must not touch the table; entries to be erased with it go through erase() afterwards.
   using Evicted = void (*)(void* context, const Entry& entry);
 
