@@ -68,7 +68,7 @@ bool entry_expired(void* pointer, const typename ConnectionTable<Family>::Entry&
 
 struct Pipeline::Impl {
   Impl(const PipelineConfig& config, WorkerCounters& counters)
-      : context{config, counters, TokenBucket(config.icmp_per_second), {}} {}
+      : context{config, counters, AnswerBudget(config.icmp_per_second), {}} {}
 
   // Refuses what is malformed or not for this gateway's MAC, and sorts the rest by family.
   void classify(Burst& burst);

@@ -65,7 +65,7 @@ struct WorkerFlows {
 struct WorkerContext {
   PipelineConfig config;
   WorkerCounters& counters;
-  TokenBucket answers;
+  AnswerBudget answers;
   ParsedBurst parsed;
 };
 

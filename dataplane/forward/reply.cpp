@@ -46,7 +46,7 @@ std::uint32_t pad(const AnswerFrame& frame, std::uint32_t length) {
 
 }  // namespace
 
-bool TokenBucket::take(Ticks now) {
+bool AnswerBudget::take(Ticks now) {
   if (now != last_) {
     const Ticks ticks = now - last_;
     last_ = now;

@@ -1,7 +1,7 @@
 // Answers to refused packets, made in place in the same buffer: TCP RST, and ICMP or ICMPv6 port
 // unreachable; and what limits their number.
 //
-// Requires: the parser accepted the packet; no VLAN tags. Thread: any, pure; a TokenBucket has one.
+// Requires: the parser accepted the packet; no VLAN tags. Thread: any, pure; a AnswerBudget has one.
 // Ownership: writes only the `room` bytes at data. MAC addresses are left for the next-hop stage.
 // Units: bytes from the Ethernet header, without FCS.
 // Errors: 0 when nothing may or can be sent; the packet is unchanged then.
@@ -15,9 +15,9 @@
 
 namespace sluice {
 
-class TokenBucket {
+class AnswerBudget {
  public:
-  explicit TokenBucket(std::uint32_t per_second)
+  explicit AnswerBudget(std::uint32_t per_second)
       : per_tick_((per_second + kTicksPerSecond - 1) / kTicksPerSecond),
         size_(per_second),
         tokens_(per_second) {}
