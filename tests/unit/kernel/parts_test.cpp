@@ -17,7 +17,9 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-IpAddress ip(const char* text) { return IpAddress::parse(text).value(); }
+IpAddress ip(const char* text) {
+  return IpAddress::parse(text).value();
+}
 
 Bytes tagged(Bytes frame, int tags) {
   const std::uint8_t tag[] = {0x81, 0x00, 0, 7};
@@ -64,7 +66,7 @@ TEST(Frame, WhatTheNetworkLivesByIsControl) {
   EXPECT_FALSE(frame_is_control(ping.data(), ping.size()));
   EXPECT_FALSE(frame_is_control(ping6.data(), ping6.size()));
   Bytes bgp = ping;
-  bgp[14 + 9] = 6;            // TCP
+  bgp[14 + 9] = 6;  // TCP
   bgp[14 + 22] = 0;
   bgp[14 + 23] = 179;
   EXPECT_TRUE(frame_is_control(bgp.data(), bgp.size()));
@@ -92,7 +94,8 @@ TEST(WaitingPackets, BoundedPerNeighbourAndInAll) {
   EXPECT_TRUE(waiting.add(key, {&packet, nullptr, 0}));
   EXPECT_TRUE(waiting.add(key, {&packet, nullptr, kSecond}));
   EXPECT_FALSE(waiting.add(key, {&packet, nullptr, kSecond}));
-  for (int link = 2; link < 1000; ++link) (void)waiting.add({ip("10.0.0.1"), link}, {&packet, nullptr, kSecond});
+  for (int link = 2; link < 1000; ++link)
+    (void)waiting.add({ip("10.0.0.1"), link}, {&packet, nullptr, kSecond});
   EXPECT_EQ(waiting.size(), WaitingPackets::kMaxNeighbours + 1);
   int dropped = 0;
   waiting.expire(3 * kSecond, [&](const WaitingPackets::Packet&) { ++dropped; });
@@ -181,14 +184,16 @@ TEST_F(NatSourceTableTest, ConfiguredAddressesAreForAnyPort) {
   EXPECT_EQ(sources->last_port, 30000);
 }
 
-TEST(PortRange, TheKernelMovesOnlyWhenItMust) {
+TEST(KernelPortRange, TheKernelMovesOnlyWhenItMust) {
   const auto beside = [](std::uint32_t low, std::uint32_t high, std::uint16_t first,
-                         std::uint16_t last) { return range_beside({low, high}, first, last); };
+                         std::uint16_t last) {
+    return range_beside({low, high}, first, last);
+  };
   EXPECT_EQ(beside(32768, 60999, 20000, 30000), std::nullopt);
-  EXPECT_EQ(beside(32768, 60999, 50000, 65535), (PortRange{32768, 49999}));
-  EXPECT_EQ(beside(32768, 60999, 20000, 40000), (PortRange{40001, 60999}));
-  EXPECT_EQ(beside(32768, 60999, 20000, 65535), (PortRange{10000, 19999}));
-  EXPECT_EQ(beside(32768, 60999, 5000, 65535), (PortRange{1024, 4999}));
+  EXPECT_EQ(beside(32768, 60999, 50000, 65535), (KernelPortRange{32768, 49999}));
+  EXPECT_EQ(beside(32768, 60999, 20000, 40000), (KernelPortRange{40001, 60999}));
+  EXPECT_EQ(beside(32768, 60999, 20000, 65535), (KernelPortRange{10000, 19999}));
+  EXPECT_EQ(beside(32768, 60999, 5000, 65535), (KernelPortRange{1024, 4999}));
   const auto nothing = beside(32768, 60999, 1024, 65535);
   ASSERT_TRUE(nothing.has_value());
   EXPECT_LT(nothing->high, nothing->low);
