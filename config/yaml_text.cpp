@@ -107,8 +107,17 @@ void append_yaml(const YamlNode& node, unsigned indent, bool inline_first, std::
   }
 }
 
+// Whole numbers and booleans are all the literals messages have; other plain text needs quotes.
+bool is_json_literal(const YamlNode& node) {
+  if (!node.plain) return false;
+  if (node.scalar == "true" || node.scalar == "false" || node.scalar == "0") return true;
+  const std::size_t sign = node.scalar.starts_with("-") ? 1 : 0;
+  return node.scalar.size() > sign && node.scalar[sign] != '0' &&
+         node.scalar.find_first_not_of("0123456789", sign) == std::string::npos;
+}
+
 void append_json(const YamlNode& node, unsigned indent, std::string* out) {
-  if (node.kind == YamlNode::Kind::null || (node.kind == YamlNode::Kind::scalar && node.plain)) {
+  if (node.kind == YamlNode::Kind::null || is_json_literal(node)) {
     append_scalar(node, out);
     return;
   }
