@@ -14,10 +14,12 @@ namespace sluice {
 namespace {
 
 constexpr unsigned kBulk = 64;
-// In rte_fib: no route but the default one. (kNoNextHop says that there is one, and it leads nowhere.)
+// In rte_fib: no route but the default one. (kNoNextHop says that there is one, and it leads
+// nowhere.)
 constexpr std::uint64_t kDefaultRoute = 0x3fffffff;
 
-// What differs between rte_fib and rte_fib6: names, and that the first takes addresses in host order.
+// What differs between rte_fib and rte_fib6: names, and that the first takes addresses in host
+// order.
 template <typename Family>
 struct RteFib;
 
@@ -105,8 +107,8 @@ class LargeFib final : public Fib<Family> {
       }
     }
   }
-  // The default route is kept beside the table: DPDK 22.11 lets one that comes later overwrite every
-  // more specific route, and it would write 16 million entries each time.
+  // The default route is kept beside the table: DPDK 22.11 lets one that comes later overwrite
+  // every more specific route, and it would write 16 million entries each time.
   bool insert(const Address& address, unsigned prefix_length, NextHopIndex hop) override {
     if (prefix_length == 0) {
       default_.store(hop, std::memory_order_release);
@@ -125,7 +127,8 @@ class LargeFib final : public Fib<Family> {
 };
 
 // Groups of 256 next hops (tbl8) for prefixes beyond 24 bits. In a BGP table few IPv4 ones are, and
-// neighbours share groups; IPv6 ones need about one group a route, since most share their upper bits.
+// neighbours share groups; IPv6 ones need about one group a route, since most share their upper
+// bits.
 template <typename Family>
 std::uint32_t groups_for(std::uint32_t routes) {
   constexpr bool kV4 = std::is_same_v<Family, Ipv4>;
@@ -143,10 +146,11 @@ Result<std::unique_ptr<Fib<Family>>> make_fib(const std::string& name, std::uint
   const std::uint32_t groups = groups_for<Family>(routes);
   auto* table = RteFib<Family>::create(name.c_str(), socket, static_cast<int>(routes), groups);
   if (table == nullptr) {
-    return Error{"no memory for a table of " + std::to_string(routes) + " routes (" + name + "): " +
-                 rte_strerror(rte_errno) + "; it takes " + std::to_string(64 + groups / 1024) +
-                 " MiB: raise dataplane.memory.megabytes or the huge pages, or lower dataplane.tables."
-                 "routesIPv4 or routesIPv6"};
+    return Error{
+        "no memory for a table of " + std::to_string(routes) + " routes (" + name +
+        "): " + rte_strerror(rte_errno) + "; it takes " + std::to_string(64 + groups / 1024) +
+        " MiB: raise dataplane.memory.megabytes or the huge pages, or lower dataplane.tables."
+        "routesIPv4 or routesIPv6"};
   }
   return std::unique_ptr<Fib<Family>>(std::make_unique<LargeFib<Family>>(table));
 }

@@ -1,10 +1,13 @@
-// make_fib: longest-prefix match for a number of routes: PlainFib for small tables (kilobytes), rte_fib
-// (DIR24_8, 64 MiB and 1 KiB for each group of prefixes longer than 24 bits) or rte_fib6 (TRIE, 64 MiB
-// and 1 KiB for each group of eight bits beyond 24) for large ones. Next hops of four bytes.
+// make_fib: longest-prefix match for a number of routes: PlainFib for small tables (kilobytes),
+// rte_fib (DIR24_8, 64 MiB and 1 KiB for each group of prefixes longer than 24 bits) or rte_fib6
+// (TRIE, 64 MiB and 1 KiB for each group of eight bits beyond 24) for large ones. Next hops of four
+// bytes.
 //
-// Thread: as Fib: one writer, any number of readers. In rte_fib a reader that stands still between its
+// Thread: as Fib: one writer, any number of readers. In rte_fib a reader that stands still between
+// its
 //   two loads while the writer frees and reuses a group may send one packet by another route of the
-//   table: DPDK 22.11 has no RCU for it, and a packet in flight during a route change may go either way.
+//   table: DPDK 22.11 has no RCU for it, and a packet in flight during a route change may go either
+//   way.
 // Ownership: the caller's. EAL must be running when a large one is made, and until it is destroyed.
 // Errors: memory that EAL cannot give, with how much is needed.
 #pragma once

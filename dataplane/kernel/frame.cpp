@@ -8,7 +8,9 @@ constexpr std::uint16_t kArp = 0x0806, kIpv4 = 0x0800, kIpv6 = 0x86dd;
 constexpr std::uint16_t kVlan = 0x8100, kServiceVlan = 0x88a8;
 constexpr std::uint16_t kBgp = 179, kBfd = 3784, kBfdEcho = 3785, kBfdMultihop = 4784;
 
-std::uint16_t be16(const std::uint8_t* at) { return static_cast<std::uint16_t>(at[0] << 8 | at[1]); }
+std::uint16_t be16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
+}
 
 struct Layer3 {
   std::uint16_t ether_type = 0;
@@ -46,7 +48,7 @@ bool ipv6_is_control(const std::uint8_t* header, std::size_t length) {
   if (length < 44) return false;
   if (header[24] == 0xff && (header[25] & 0x0f) == 2) return true;  // ff02::/16, link-local
   const std::uint8_t next = header[6];
-  if (next == 58) return header[40] >= 133 && header[40] <= 137;    // RFC 4861
+  if (next == 58) return header[40] >= 133 && header[40] <= 137;  // RFC 4861
   return is_control_port(next, header + 40);
 }
 

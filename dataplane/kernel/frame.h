@@ -1,6 +1,6 @@
-// Frame: the little the slow path needs to know of a packet's headers. Trusts nothing: every length is
-// checked before it is used.
-// Thread: any. Shapes: an Ethernet frame, any number of VLAN tags up to two.
+// Frame: the little the slow path needs to know of a packet's headers. Trusts nothing: every length
+// is checked before it is used. Thread: any. Shapes: an Ethernet frame, any number of VLAN tags up
+// to two.
 #pragma once
 
 #include <cstddef>

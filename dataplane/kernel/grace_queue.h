@@ -1,6 +1,7 @@
 // GraceQueue: what was unpublished and may be reused or freed only when no worker can still see it.
 // Everything retired between two calls of poll() shares one grace period.
-// Thread: one. Ownership: holds the actions until their grace period has passed; what is left at its
+// Thread: one. Ownership: holds the actions until their grace period has passed; what is left at
+// its
 //   end is dropped unrun, since its owner ends too.
 #pragma once
 

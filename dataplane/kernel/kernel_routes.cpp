@@ -26,16 +26,18 @@ bool same_key(const KernelRoutes::Route& route, const RouteEvent& event) {
 }
 
 bool has_gateway(const std::vector<RouteHop>& hops) {
-  return std::any_of(hops.begin(), hops.end(), [](const RouteHop& h) { return h.gateway.size() != 0; });
+  return std::any_of(hops.begin(), hops.end(),
+                     [](const RouteHop& h) { return h.gateway.size() != 0; });
 }
 
-// Whether the kernel keeps the new route instead of, not beside, the old one of the same key. It tells
-// an IPv6 multipath route whole each time a hop joins it; on-link routes of one prefix on several links,
-// and appended IPv4 routes, stand beside each other.
+// Whether the kernel keeps the new route instead of, not beside, the old one of the same key. It
+// tells an IPv6 multipath route whole each time a hop joins it; on-link routes of one prefix on
+// several links, and appended IPv4 routes, stand beside each other.
 bool takes_place_of(const RouteEvent& event, const KernelRoutes::Route& route) {
   if (!same_key(route, event)) return false;
   if (event.replace) return true;
-  if (event.prefix.address().is_v6() && has_gateway(event.hops) && has_gateway(route.hops)) return true;
+  if (event.prefix.address().is_v6() && has_gateway(event.hops) && has_gateway(route.hops))
+    return true;
   const auto same_place = [](const RouteHop& a, const RouteHop& b) {
     return a.link == b.link && a.gateway == b.gateway;
   };

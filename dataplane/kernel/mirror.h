@@ -1,7 +1,8 @@
 // Mirror: from what the kernel knows (routes, neighbours, nexthop objects) to what the workers use
 // (Routing: longest-prefix match, next hops, multipath groups, the next hop of each backend).
 //
-//   on-link prefix            -> one next hop per link in state resolve (glean), and each neighbour of it
+//   on-link prefix            -> one next hop per link in state resolve (glean), and each neighbour
+//   of it
 //                                that is resolved a host route to a reachable next hop
 //   prefix by a gateway       -> the gateway's next hop, reachable or resolve as its neighbour is
 //   several gateways          -> a multipath group, by weight
@@ -9,9 +10,11 @@
 //   blackhole, unreachable, prohibit -> blackhole
 // Neighbours that are STALE, DELAY, PROBE, REACHABLE, PERMANENT or NOARP are usable.
 //
-// Pure but for NeighbourControl: no system call. Thread: one. Ownership: borrows everything it is given;
+// Pure but for NeighbourControl: no system call. Thread: one. Ownership: borrows everything it is
+// given;
 //   the one writer of Routing but for nat_sources.
-// Errors: a full table is counted in problems() and logged; less specific routes or the slow path then
+// Errors: a full table is counted in problems() and logged; less specific routes or the slow path
+// then
 //   take what did not fit.
 #pragma once
 
@@ -35,8 +38,8 @@
 namespace sluice {
 
 struct MirrorPort {
-  int link = 0;                   // Of the TAP.
-  std::uint16_t port = 0;         // DPDK port number.
+  int link = 0;            // Of the TAP.
+  std::uint16_t port = 0;  // DPDK port number.
   std::uint8_t mac[6] = {};
 };
 
@@ -86,13 +89,13 @@ class Mirror {
     bool usable = false;
     std::uint8_t mac[6] = {};
   };
-  struct Kernel {                 // All that is known of it.
+  struct Kernel {  // All that is known of it.
     KernelRoutes routes;
     std::map<int, unsigned> link_flags;
     std::map<NeighbourKey, Neighbour> neighbours;
     std::map<std::uint32_t, NexthopEvent> nexthops;
   };
-  struct Backends {               // Of one family, for lookups in bulk.
+  struct Backends {  // Of one family, for lookups in bulk.
     std::vector<std::uint32_t> ids;
     std::vector<IpAddress> addresses;
   };
@@ -131,12 +134,12 @@ class Mirror {
   std::unordered_set<std::uint32_t> backend_ids_;
 
   std::unordered_map<IpPrefix, NextHopIndex, PrefixHash> installed_;  // What the FIBs hold.
-  std::unordered_set<IpPrefix, PrefixHash> changed_;                  // To be looked at by commit().
+  std::unordered_set<IpPrefix, PrefixHash> changed_;  // To be looked at by commit().
   bool all_changed_ = true;
   bool backends_changed_ = false;
   bool dumping_ = false;
   bool needs_dump_ = false;
-  std::set<NeighbourKey> needed_;                                     // Gateways and backends on link.
+  std::set<NeighbourKey> needed_;  // Gateways and backends on link.
   std::uint64_t full_fib_ = 0, logged_problems_ = 0;
 };
 

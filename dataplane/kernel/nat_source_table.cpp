@@ -70,8 +70,7 @@ void NatSourceTable::set_served(const std::vector<IpAddress>& addresses) {
 }
 
 bool NatSourceTable::usable(const AddressEvent& own) const {
-  constexpr std::uint32_t kNotYetOrNotLong =
-      IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
+  constexpr std::uint32_t kNotYetOrNotLong = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
   if (own.scope != RT_SCOPE_UNIVERSE || own.address.is_link_local()) return false;
   // For IPv6, bit 0 says temporary (a privacy address); for IPv4, secondary.
   const bool temporary = own.address.is_v6() && (own.flags & IFA_F_TEMPORARY) != 0;
@@ -120,8 +119,9 @@ std::unique_ptr<const NatSources> NatSourceTable::update() {
   first_ = false;
   published_ = chosen_;
   std::erase_if(numbers_, [&](const auto& entry) {
-    const bool chosen = std::any_of(chosen_.begin(), chosen_.end(),
-                                    [&](const auto& choice) { return choice.second == entry.first; });
+    const bool chosen = std::any_of(chosen_.begin(), chosen_.end(), [&](const auto& choice) {
+      return choice.second == entry.first;
+    });
     return configured_.empty() && !chosen;
   });
   auto sources = std::make_unique<NatSources>();

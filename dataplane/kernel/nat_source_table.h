@@ -1,7 +1,7 @@
-// NatSourceTable: which addresses the gateway translates to: those configured, else its own, the first
-// usable global address of each family on each port. A choice is kept while the address lives, since
-// flows hang on it; a number is given again only after all others have been.
-// Thread: one. Ownership: by value. Pure.
+// NatSourceTable: which addresses the gateway translates to: those configured, else its own, the
+// first usable global address of each family on each port. A choice is kept while the address
+// lives, since flows hang on it; a number is given again only after all others have been. Thread:
+// one. Ownership: by value. Pure.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ class NatSourceTable {
  private:
   struct Own {
     AddressEvent address;
-    bool told = true;             // By the dump under way.
+    bool told = true;  // By the dump under way.
   };
-  struct Slot {                   // One choice: of a family on a port.
+  struct Slot {  // One choice: of a family on a port.
     std::uint16_t port;
     bool v4;
     auto operator<=>(const Slot&) const = default;
@@ -52,9 +52,9 @@ class NatSourceTable {
   std::vector<IpAddress> configured_;
   std::uint16_t first_port_, last_port_;
   std::set<IpAddress> served_;
-  std::vector<Own> own_;                          // In the order the kernel told them.
+  std::vector<Own> own_;  // In the order the kernel told them.
   std::map<Slot, IpAddress> chosen_, published_;
-  std::map<IpAddress, std::uint32_t> numbers_;    // Of the chosen ones.
+  std::map<IpAddress, std::uint32_t> numbers_;  // Of the chosen ones.
   std::uint32_t next_number_ = 0;
   bool first_ = true;
 };

@@ -19,7 +19,8 @@
 namespace sluice {
 namespace {
 
-// A full BGP table's worth of changes while this thread is busy; the kernel takes it only when needed.
+// A full BGP table's worth of changes while this thread is busy; the kernel takes it only when
+// needed.
 constexpr int kEventBufferBytes = 32 << 20;
 
 struct CloseSocket {
@@ -33,7 +34,9 @@ Error kernel_error(const std::string& what, int error) {
   return Error{text};
 }
 
-std::uint8_t family_of(const IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
+std::uint8_t family_of(const IpAddress& address) {
+  return address.is_v4() ? AF_INET : AF_INET6;
+}
 
 // A request under construction in a buffer of its own.
 class Message {
@@ -125,7 +128,8 @@ Result<std::unique_ptr<Netlink>> Netlink::open() {
   const int events = mnl_socket_get_fd(impl->events.get());
   for (int group : {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
                     RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NEXTHOP}) {
-    if (mnl_socket_setsockopt(impl->events.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0 &&
+    if (mnl_socket_setsockopt(impl->events.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof group) <
+            0 &&
         group != RTNLGRP_NEXTHOP) {  // Linux before 5.3 has no nexthop objects.
       return kernel_error("subscribe to network changes", errno);
     }
@@ -140,7 +144,9 @@ Result<std::unique_ptr<Netlink>> Netlink::open() {
   return std::unique_ptr<Netlink>(new Netlink(std::move(impl)));
 }
 
-int Netlink::event_fd() const { return mnl_socket_get_fd(impl_->events.get()); }
+int Netlink::event_fd() const {
+  return mnl_socket_get_fd(impl_->events.get());
+}
 
 Status Netlink::dump(const Sink& sink) {
   // An interrupted dump is still handed over: what it lacks or tells twice has a notification that
@@ -166,7 +172,8 @@ Status Netlink::dump_proxies(const Sink& sink) {
 bool Netlink::read_events(const Sink& sink, unsigned limit) {
   const int fd = event_fd();
   while (limit > 0) {
-    const ssize_t bytes = recv(fd, impl_->buffer.data(), impl_->buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
+    const ssize_t bytes =
+        recv(fd, impl_->buffer.data(), impl_->buffer.size(), MSG_DONTWAIT | MSG_TRUNC);
     if (bytes < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN || errno == EWOULDBLOCK;  // Else ENOBUFS: the kernel dropped some.
@@ -264,7 +271,8 @@ Status Netlink::add_proxy(int link, const IpAddress& address) {
   message.attribute(NDA_DST, address);
   mnl_attr_put_u8(message.header(), NDA_PROTOCOL, kProxyProtocol);
   const int error = impl_->request(message);
-  if (error != 0) return kernel_error("answer neighbour solicitations for " + address.text(), error);
+  if (error != 0)
+    return kernel_error("answer neighbour solicitations for " + address.text(), error);
   return Ok{};
 }
 

@@ -1,7 +1,8 @@
-// Netlink: a dialogue with the kernel's rtnetlink: dumps, notifications, and the few changes the slow
-// path makes (addresses of VIPs, neighbours to resolve).
+// Netlink: a dialogue with the kernel's rtnetlink: dumps, notifications, and the few changes the
+// slow path makes (addresses of VIPs, neighbours to resolve).
 //
-// Thread: one. Ownership: owns its two sockets. Requests block for the kernel's answer (microseconds),
+// Thread: one. Ownership: owns its two sockets. Requests block for the kernel's answer
+// (microseconds),
 //   at most two seconds. Errors: text says which request and the kernel's reason.
 // Works in the network namespace of the thread that opened it.
 #pragma once
@@ -31,8 +32,8 @@ class Netlink {
   // Notifications that have arrived, at most `limit`. False: some were lost, dump again.
   bool read_events(const Sink& sink, unsigned limit = 4096);
 
-  // Addresses /32 or /128 without duplicate address detection; IPv6 ones are deprecated, so that the
-  // kernel never picks them for connections of its own. Existing and absent ones are no error.
+  // Addresses /32 or /128 without duplicate address detection; IPv6 ones are deprecated, so that
+  // the kernel never picks them for connections of its own. Existing and absent ones are no error.
   Status add_host_address(int link, const IpAddress& address);
   Status remove_host_address(int link, const IpAddress& address);
 
@@ -40,8 +41,8 @@ class Netlink {
   Status add_link(const std::string& name, const char* type);
   Status set_link_up(int link);
 
-  // Starts resolution of the neighbour; `managed`: and the kernel keeps it resolved, until it is asked
-  // again without.
+  // Starts resolution of the neighbour; `managed`: and the kernel keeps it resolved, until it is
+  // asked again without.
   Status resolve_neighbour(int link, const IpAddress& address, bool managed);
   // Proxy neighbour entries are marked as ours by this protocol number.
   static constexpr std::uint8_t kProxyProtocol = 83;

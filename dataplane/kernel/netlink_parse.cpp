@@ -84,7 +84,9 @@ const Header* header_of(const nlmsghdr* message) {
   return static_cast<const Header*>(mnl_nlmsg_get_payload(message));
 }
 
-bool hop_is_dead(unsigned flags) { return (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0; }
+bool hop_is_dead(unsigned flags) {
+  return (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0;
+}
 
 std::optional<KernelEvent> parse_link(const nlmsghdr* message) {
   const auto* header = header_of<ifinfomsg>(message);
@@ -141,7 +143,8 @@ std::optional<KernelEvent> parse_route(const nlmsghdr* message) {
   if (header == nullptr || (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)) {
     return std::nullopt;
   }
-  if ((header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;  // A cached exception, not a route.
+  if ((header->rtm_flags & RTM_F_CLONED) != 0)
+    return std::nullopt;  // A cached exception, not a route.
   const Attributes attributes(message, sizeof *header);
   RouteEvent event;
   event.removed = message->nlmsg_type == RTM_DELROUTE;
@@ -150,7 +153,8 @@ std::optional<KernelEvent> parse_route(const nlmsghdr* message) {
   const bool v4 = header->rtm_family == AF_INET;
   IpAddress destination = attributes.address(RTA_DST);
   if (destination.size() == 0) destination = v4 ? IpAddress::v4(kZero) : IpAddress::v6(kZero);
-  if (destination.is_v4() != v4 || header->rtm_dst_len > destination.size() * 8) return std::nullopt;
+  if (destination.is_v4() != v4 || header->rtm_dst_len > destination.size() * 8)
+    return std::nullopt;
   if (header->rtm_src_len != 0) return std::nullopt;  // Source routing: not for the main path.
   event.prefix = IpPrefix(destination, header->rtm_dst_len);
   event.table = attributes.u32(RTA_TABLE, header->rtm_table);

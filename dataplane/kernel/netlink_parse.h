@@ -1,6 +1,6 @@
-// rtnetlink messages to KernelEvents. Every length is checked before it is used: a message that is not
-// well formed, of another family, or of no interest gives std::nullopt.
-// Thread: any. Source: rtnetlink(7), linux/rtnetlink.h, linux/neighbour.h, linux/nexthop.h.
+// rtnetlink messages to KernelEvents. Every length is checked before it is used: a message that is
+// not well formed, of another family, or of no interest gives std::nullopt. Thread: any. Source:
+// rtnetlink(7), linux/rtnetlink.h, linux/neighbour.h, linux/nexthop.h.
 #pragma once
 
 #include <optional>

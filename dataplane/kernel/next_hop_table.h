@@ -1,9 +1,9 @@
-// NextHopTable: allocates Routing's next hops and multipath groups. Each is counted by its users; one
-// that nobody uses is given again only after a grace period, and until then still tells what it was,
-// for packets under way.
+// NextHopTable: allocates Routing's next hops and multipath groups. Each is counted by its users;
+// one that nobody uses is given again only after a grace period, and until then still tells what it
+// was, for packets under way.
 //
-// Thread: the slow path's. Ownership: borrows Routing, as its one writer of next_hops and multipath.
-// Errors: kNoNextHop when the table is full (counted).
+// Thread: the slow path's. Ownership: borrows Routing, as its one writer of next_hops and
+// multipath. Errors: kNoNextHop when the table is full (counted).
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace sluice {
 
 // What a next hop stands for.
 struct HopKey {
-  int link = 0;                   // Kernel's index of the TAP.
-  IpAddress address;              // Neighbour; size() 0: the link's prefixes, the neighbour is the destination.
-  bool on_link = true;            // False: the neighbour is a router on the way.
+  int link = 0;       // Kernel's index of the TAP.
+  IpAddress address;  // Neighbour; size() 0: the link's prefixes, the neighbour is the destination.
+  bool on_link = true;  // False: the neighbour is a router on the way.
   friend auto operator<=>(const HopKey&, const HopKey&) = default;
 };
 
@@ -35,8 +35,8 @@ class NextHopTable {
 
   // Counts one more user. `initial` is written if the key is new.
   NextHopIndex acquire(const HopKey& key, const NextHop& initial);
-  // A group of these hops, in this order (repeated by weight); takes over the caller's count of each
-  // hop, also when it fails.
+  // A group of these hops, in this order (repeated by weight); takes over the caller's count of
+  // each hop, also when it fails.
   NextHopIndex acquire_group(std::vector<NextHopIndex> hops);
   void release(NextHopIndex index);
 
@@ -64,7 +64,7 @@ class NextHopTable {
 
   Routing& routing_;
   GraceQueue& grace_;
-  std::vector<Entry> entries_;    // Grows up to Routing's count.
+  std::vector<Entry> entries_;  // Grows up to Routing's count.
   std::vector<Group> groups_;
   std::vector<NextHopIndex> free_entries_;
   std::vector<std::uint32_t> free_groups_;

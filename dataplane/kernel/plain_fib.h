@@ -1,9 +1,10 @@
-// PlainFib: longest-prefix match by one binary search over sorted address ranges. For small tables and
-// tests; takes bytes where rte_fib takes 64 MiB, and is as fast while its ranges stay in cache.
+// PlainFib: longest-prefix match by one binary search over sorted address ranges. For small tables
+// and tests; takes bytes where rte_fib takes 64 MiB, and is as fast while its ranges stay in cache.
 //
-// Thread: one writer (insert, erase, publish); any number of readers (lookup). Readers see what was last
-//   published. Ownership: the published table is replaced as a whole; publish() hands the old one to the
-//   caller, to be kept for a grace period.
+// Thread: one writer (insert, erase, publish); any number of readers (lookup). Readers see what was
+// last
+//   published. Ownership: the published table is replaced as a whole; publish() hands the old one
+//   to the caller, to be kept for a grace period.
 // Cost: lookup O(log n); publish O(n log n) of all prefixes, whatever changed: meant for thousands.
 // Errors: insert beyond the capacity gives false.
 #pragma once
@@ -30,7 +31,8 @@ class PlainFib final : public Fib<Family> {
   void lookup(const Address* destinations, NextHopIndex* out, unsigned count) const override {
     const Table& table = *published_.load(std::memory_order_acquire);
     for (unsigned i = 0; i < count; ++i) {
-      const auto after = std::upper_bound(table.starts.begin(), table.starts.end(), destinations[i]);
+      const auto after =
+          std::upper_bound(table.starts.begin(), table.starts.end(), destinations[i]);
       out[i] = after == table.starts.begin()
                    ? kNoNextHop
                    : table.hops[static_cast<std::size_t>(after - table.starts.begin()) - 1];
@@ -61,7 +63,7 @@ class PlainFib final : public Fib<Family> {
   // A prefix sorts after those that contain it.
   using Prefix = std::pair<Address, unsigned>;
   struct Table {
-    std::vector<Address> starts;      // Ascending; range i ends where range i + 1 starts.
+    std::vector<Address> starts;  // Ascending; range i ends where range i + 1 starts.
     std::vector<NextHopIndex> hops;
   };
 
@@ -82,7 +84,8 @@ class PlainFib final : public Fib<Family> {
 
   Table build() const {
     Table table;
-    std::vector<std::pair<Address, NextHopIndex>> open;  // Last address and hop of the prefixes around.
+    std::vector<std::pair<Address, NextHopIndex>>
+        open;  // Last address and hop of the prefixes around.
     const auto start_range = [&](const Address& start, NextHopIndex hop) {
       if (!table.starts.empty() && table.starts.back() == start) {
         table.hops.back() = hop;

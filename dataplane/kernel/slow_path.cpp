@@ -16,12 +16,13 @@
 #include <thread>
 #include <utility>
 
-#include "config.pb.h"
 #include "dataplane/kernel/frame.h"
 #include "dataplane/kernel/grace_queue.h"
 #include "dataplane/kernel/mirror.h"
 #include "dataplane/kernel/nat_source_table.h"
 #include "dataplane/kernel/netlink.h"
+#include "dataplane/kernel/slow_path_counters.h"
+#include "dataplane/kernel/slow_path_settings.h"
 #include "dataplane/kernel/sysctl.h"
 #include "dataplane/kernel/tap.h"
 #include "dataplane/kernel/token_bucket.h"
@@ -44,62 +45,6 @@ std::int64_t now_nanoseconds() {
       .count();
 }
 
-struct Counter {
-  const char* name;
-  const char* help;
-  std::atomic<std::uint64_t> value{0};
-
-  void add() { value.fetch_add(1, std::memory_order_relaxed); }
-};
-
-struct Counters {
-  Counter punted{"slow-path-punted", "Packets given to the kernel."};
-  Counter limited{"slow-path-limited",
-                  "Packets for the kernel dropped by slowPath.packetsPerSecond."};
-  Counter refused{"slow-path-refused", "Packets the kernel's TAP did not take."};
-  Counter waiting{"neighbour-waiting", "Packets that had to wait for a neighbour."};
-  Counter waiting_full{"neighbour-waiting-full",
-                       "Packets dropped: slowPath.waitingPackets already waited for the neighbour."};
-  Counter waiting_expired{"neighbour-unresolved",
-                          "Packets dropped: the neighbour did not answer within 3 seconds."};
-  Counter waiting_lost{"neighbour-not-known",
-                       "Packets dropped: they wait for a next hop that no longer is."};
-  Counter waiting_sent{"neighbour-resolved", "Packets sent after waiting for their neighbour."};
-  Counter send_failed{"slow-path-send-full", "Packets dropped: the workers' ring was full."};
-  Counter from_kernel{"slow-path-from-kernel", "Frames of the kernel sent on the wire."};
-  Counter ask_failed{"neighbour-ask-refused", "Neighbours the kernel refused to look for."};
-  Counter dumps{"kernel-dumps", "Times the kernel's whole routing state was read."};
-
-  std::array<const Counter*, 12> all() const {
-    return {&punted,          &limited,      &refused,      &waiting,     &waiting_full,
-            &waiting_expired, &waiting_lost, &waiting_sent, &send_failed, &from_kernel,
-            &ask_failed,      &dumps};
-  }
-};
-
-struct Settings {
-  std::string vip_interface;
-  std::uint32_t packets_per_second, waiting_packets;
-  std::vector<IpAddress> nat_addresses;
-  std::uint16_t first_port, last_port;
-
-  // The configuration is checked where it is read; what it leaves out has gateway.yaml's defaults.
-  explicit Settings(const v1::Dataplane& config) {
-    const auto& slow_path = config.slow_path();
-    const auto or_else = [](std::uint32_t value, std::uint32_t otherwise) {
-      return value != 0 ? value : otherwise;
-    };
-    vip_interface = slow_path.vip_interface().empty() ? "sluice-vips" : slow_path.vip_interface();
-    packets_per_second = or_else(slow_path.packets_per_second(), 10000);
-    waiting_packets = or_else(slow_path.waiting_packets(), 16);
-    first_port = static_cast<std::uint16_t>(or_else(config.nat().first_port(), 20000));
-    last_port = static_cast<std::uint16_t>(or_else(config.nat().last_port(), 65535));
-    for (const std::string& text : config.nat().addresses()) {
-      if (const auto address = IpAddress::parse(text)) nat_addresses.push_back(*address);
-    }
-  }
-};
-
 struct CloseDescriptor {
   int fd = -1;
   ~CloseDescriptor() {
@@ -118,7 +63,8 @@ struct SlowPath::Impl final : NeighbourControl {
         routing(given_routing),
         grace(given_packets),
         waiting(settings.waiting_packets),
-        bucket(settings.packets_per_second) {}
+        bucket(settings.packets_per_second),
+        packets_per_second(settings.packets_per_second) {}
 
   Status start();
   void stop();
@@ -142,17 +88,18 @@ struct SlowPath::Impl final : NeighbourControl {
 
   static constexpr std::uint64_t kWake = ~0ull, kNetlink = ~0ull - 1;
 
-  const Settings settings;
+  const SlowPathSettings settings;
   const std::vector<PortInfo> ports;
   SlowPathPackets& packets;
   Routing& routing;
-  Counters counters;
+  SlowPathCounters counters;
 
   GraceQueue grace;
   WaitingPackets waiting;
   TokenBucket bucket;
-  std::vector<std::unique_ptr<Tap>> taps;       // As ports.
-  std::vector<Tap*> tap_by_port;                // By DPDK port number.
+  std::atomic<std::uint32_t> packets_per_second;
+  std::vector<std::unique_ptr<Tap>> taps;  // As ports.
+  std::vector<Tap*> tap_by_port;           // By DPDK port number.
   std::unique_ptr<Netlink> netlink;
   std::optional<Mirror> mirror;
   std::optional<VipInterface> vips;
@@ -175,11 +122,17 @@ SlowPath::SlowPath(const v1::Dataplane& config, std::span<const PortInfo> ports,
                    SlowPathPackets& packets, Routing& routing)
     : impl_(std::make_unique<Impl>(config, ports, packets, routing)) {}
 
-SlowPath::~SlowPath() { stop(); }
+SlowPath::~SlowPath() {
+  stop();
+}
 
-Status SlowPath::start() { return impl_->start(); }
+Status SlowPath::start() {
+  return impl_->start();
+}
 
-void SlowPath::stop() { impl_->stop(); }
+void SlowPath::stop() {
+  impl_->stop();
+}
 
 void SlowPath::set_served(std::vector<IpAddress> addresses) {
   {
@@ -197,10 +150,15 @@ void SlowPath::set_backends(std::vector<BackendAddress> backends) {
   impl_->wake();
 }
 
+void SlowPath::set_packets_per_second(std::uint32_t rate) {
+  impl_->packets_per_second.store(rate, std::memory_order_relaxed);
+}
+
 std::vector<SlowPathCounter> SlowPath::counters() const {
   std::vector<SlowPathCounter> values;
-  for (const Counter* counter : impl_->counters.all()) {
-    values.push_back({counter->name, counter->help, counter->value.load(std::memory_order_relaxed)});
+  for (const SlowPathNamedCounter* counter : impl_->counters.all()) {
+    values.push_back(
+        {counter->name, counter->help, counter->value.load(std::memory_order_relaxed)});
   }
   return values;
 }
@@ -364,8 +322,9 @@ bool SlowPath::Impl::take_from_kernel(std::size_t index) {
     const std::size_t length = tap.read(frame.data(), frame.size());
     if (length == 0) {
       if (errno == EBADFD || errno == EBADF) {
-        spdlog::error("TAP was removed from the kernel, restart sluice-dataplane to make it again tap={}",
-                      ports[index].name);
+        spdlog::error(
+            "TAP was removed from the kernel, restart sluice-dataplane to make it again tap={}",
+            ports[index].name);
         (void)epoll_ctl(epoll.fd, EPOLL_CTL_DEL, tap.fd(), nullptr);
       }
       return false;
@@ -436,10 +395,9 @@ void SlowPath::Impl::publish() {
     if (old != nullptr) grace.retire([old = std::move(old)] {});
   }
   if (waiting.size() == 0) return;
-  waiting.take_reachable([this](const NeighbourKey& neighbour) { return mirror->reach(neighbour); },
-                         [this](const WaitingPackets::Packet& packet, const NextHop& hop) {
-                           transmit(packet, hop);
-                         });
+  waiting.take_reachable(
+      [this](const NeighbourKey& neighbour) { return mirror->reach(neighbour); },
+      [this](const WaitingPackets::Packet& packet, const NextHop& hop) { transmit(packet, hop); });
 }
 
 void SlowPath::Impl::tick(std::int64_t now) {
@@ -459,6 +417,7 @@ void SlowPath::Impl::tick(std::int64_t now) {
   }
   if (now >= next_second) {
     next_second = now + kSecond;
+    bucket.set_rate(packets_per_second.load(std::memory_order_relaxed));
     mirror->ask_again();
     (void)vips->reconcile();
   }

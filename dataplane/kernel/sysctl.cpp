@@ -52,10 +52,13 @@ void prepare_tap_sysctls(const std::string& tap) {
   set_sysctl("net/ipv6/neigh/" + tap + "/proxy_delay", "0");
 }
 
-std::optional<KernelPortRange> range_beside(KernelPortRange present, std::uint16_t first, std::uint16_t last) {
+std::optional<KernelPortRange> range_beside(KernelPortRange present, std::uint16_t first,
+                                            std::uint16_t last) {
   constexpr std::uint32_t kFew = 4096;
   if (present.high < first || present.low > last) return std::nullopt;
-  const auto size = [](const KernelPortRange& r) { return r.high < r.low ? 0 : r.high - r.low + 1; };
+  const auto size = [](const KernelPortRange& r) {
+    return r.high < r.low ? 0 : r.high - r.low + 1;
+  };
   const auto larger = [&](const KernelPortRange& a, const KernelPortRange& b) {
     return size(a) >= size(b) ? a : b;
   };

@@ -30,6 +30,7 @@ struct KernelPortRange {
   std::uint32_t low, high;
   friend bool operator==(const KernelPortRange&, const KernelPortRange&) = default;
 };
-std::optional<KernelPortRange> range_beside(KernelPortRange present, std::uint16_t first, std::uint16_t last);
+std::optional<KernelPortRange> range_beside(KernelPortRange present, std::uint16_t first,
+                                            std::uint16_t last);
 
 }  // namespace sluice

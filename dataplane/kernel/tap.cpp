@@ -43,8 +43,9 @@ Error attach_error(const std::string& name, int error) {
       text += "another process has it; is another sluice-dataplane running with this port?";
       break;
     case EINVAL:
-      text += "an interface of this name exists and is not a plain TAP; give the port another name "
-              "(dataplane.ports[].name) or rename the interface";
+      text +=
+          "an interface of this name exists and is not a plain TAP; give the port another name "
+          "(dataplane.ports[].name) or rename the interface";
       break;
     case EPERM:
       text += "not permitted; sluice-dataplane needs CAP_NET_ADMIN";
@@ -103,7 +104,9 @@ Result<std::unique_ptr<Tap>> Tap::open(const PortInfo& port) {
   return std::unique_ptr<Tap>(new Tap(tun.take(), static_cast<int>(link)));
 }
 
-Tap::~Tap() { close(fd_); }
+Tap::~Tap() {
+  close(fd_);
+}
 
 std::size_t Tap::read(std::uint8_t* frame, std::size_t capacity) {
   const ssize_t bytes = ::read(fd_, frame, capacity);

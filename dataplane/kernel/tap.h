@@ -1,7 +1,7 @@
-// Tap: a port's twin in the kernel. Persistent and found again by name, so that its addresses and routes
-// outlive the process, however it ends.
-// Thread: one. Ownership: owns the file descriptor; never removes the interface.
-// Errors: open() says which interface and why; read and write say false for "nothing now".
+// Tap: a port's twin in the kernel. Persistent and found again by name, so that its addresses and
+// routes outlive the process, however it ends. Thread: one. Ownership: owns the file descriptor;
+// never removes the interface. Errors: open() says which interface and why; read and write say
+// false for "nothing now".
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ class Tap {
   // Largest frame of any MTU: 65535 bytes of layer 3 and a header with two tags.
   static constexpr std::size_t kMaxFrame = 65535 + 22;
 
-  // Attaches to the TAP of the port's name, made if there is none; gives it the port's MAC and MTU and
-  // brings it up.
+  // Attaches to the TAP of the port's name, made if there is none; gives it the port's MAC and MTU
+  // and brings it up.
   static Result<std::unique_ptr<Tap>> open(const PortInfo& port);
   ~Tap();
   Tap(const Tap&) = delete;

@@ -78,7 +78,8 @@ void VipInterface::set_served(std::vector<IpAddress> addresses) {
 }
 
 void VipInterface::complain(const Status& status) {
-  spdlog::warn("VIP not yet as it should be in the kernel, trying again reason=\"{}\"", status.error());
+  spdlog::warn("VIP not yet as it should be in the kernel, trying again reason=\"{}\"",
+               status.error());
 }
 
 bool VipInterface::reconcile() {

@@ -1,7 +1,7 @@
-// VipInterface: the kernel interface that holds the addresses this gateway serves, so that the kernel
-// answers ARP, neighbour solicitations and ping for them, and routing daemons can announce them.
-// IPv4: the kernel answers ARP for any address it has on whichever link is asked. IPv6: it answers only
-// for addresses of the link asked, so each VIP is also a proxy entry on each TAP.
+// VipInterface: the kernel interface that holds the addresses this gateway serves, so that the
+// kernel answers ARP, neighbour solicitations and ping for them, and routing daemons can announce
+// them. IPv4: the kernel answers ARP for any address it has on whichever link is asked. IPv6: it
+// answers only for addresses of the link asked, so each VIP is also a proxy entry on each TAP.
 //
 // Thread: one. Ownership: borrows Netlink; interface and addresses stay in the kernel at its end.
 // Errors: open() says what; what the kernel refuses later is logged and tried again by reconcile().
@@ -25,7 +25,8 @@ class VipInterface {
   VipInterface(Netlink& netlink, std::string name, std::vector<int> taps,
                std::vector<IpAddress> pinned);
 
-  // Finds the interface or makes it: a dummy, or a bridge without ports where the kernel has no dummy.
+  // Finds the interface or makes it: a dummy, or a bridge without ports where the kernel has no
+  // dummy.
   Status open();
   // From a dump or a notification.
   void apply(const KernelEvent& event);
@@ -36,7 +37,8 @@ class VipInterface {
   // The whole set each time. Until the first call nothing is removed.
   void set_served(std::vector<IpAddress> addresses);
   bool holds(const IpAddress& address) const { return wanted_.contains(address); }
-  // Brings the kernel to what is wanted; cheap when it is. False: something was refused, call again.
+  // Brings the kernel to what is wanted; cheap when it is. False: something was refused, call
+  // again.
   bool reconcile();
 
  private:

@@ -1,6 +1,6 @@
-// WaitingPackets: packets held until their neighbour's MAC is known. Bounded per neighbour and in all.
-// Thread: one. Ownership: holds the handles it was given until they are taken, expired or drained.
-// Units: nanoseconds of a steady clock.
+// WaitingPackets: packets held until their neighbour's MAC is known. Bounded per neighbour and in
+// all. Thread: one. Ownership: holds the handles it was given until they are taken, expired or
+// drained. Units: nanoseconds of a steady clock.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace sluice {
 
 class WaitingPackets {
  public:
-  static constexpr std::int64_t kTimeout = 3'000'000'000;       // As long as the kernel tries.
+  static constexpr std::int64_t kTimeout = 3'000'000'000;  // As long as the kernel tries.
   static constexpr std::int64_t kAskEvery = 1'000'000'000;
   // A scan of a large on-link prefix must not take the packet buffers, nor fill the kernel's table.
   static constexpr std::size_t kMaxNeighbours = 512;

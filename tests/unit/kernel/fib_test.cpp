@@ -17,8 +17,8 @@ namespace {
 bool eal_runs() {
   static const bool runs = [] {
     std::string prefix = "--file-prefix=fibtest" + std::to_string(getpid());
-    std::vector<std::string> arguments = {"fib_test", "--no-huge", "-m",       "300",
-                                          "--no-pci", "--lcores=0@0", "--no-telemetry", prefix};
+    std::vector<std::string> arguments = {
+        "fib_test", "--no-huge", "-m", "300", "--no-pci", "--lcores=0@0", "--no-telemetry", prefix};
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     return rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) >= 0;
@@ -70,7 +70,8 @@ TYPED_TEST(LargeFibTest, AgreesWithPlainFibThroughChanges) {
       }
       const unsigned length = this->random_() % (this->kBits + 1);
       const auto prefix = this->masked(this->random_address(), length);
-      const NextHopIndex hop = (this->random_() % 2 ? kMultipath : 0) | (this->random_() % 1000 + 1);
+      const NextHopIndex hop =
+          (this->random_() % 2 ? kMultipath : 0) | (this->random_() % 1000 + 1);
       ASSERT_TRUE(large.insert(prefix, length, hop));
       ASSERT_TRUE(plain.insert(prefix, length, hop));
       present.emplace_back(prefix, length);

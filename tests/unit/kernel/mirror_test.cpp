@@ -19,7 +19,9 @@ using testing::Pair;
 
 constexpr int kWan = 10, kLan = 11, kElsewhere = 12;
 
-IpAddress ip(const char* text) { return IpAddress::parse(text).value(); }
+IpAddress ip(const char* text) {
+  return IpAddress::parse(text).value();
+}
 
 // Grace that the test lets pass.
 struct ManualGrace : Grace {
@@ -158,7 +160,7 @@ TEST_F(MirrorTest, ANeighbourIsUsedOnlyWhereTheRouteIsOnItsLink) {
   apply(neighbour("10.1.0.5", 9));
   apply(neighbour("10.1.0.6", 9, kWan));
   EXPECT_EQ(state("10.1.0.6"), NextHopState::resolve);  // Known on the other link.
-  apply(route("10.1.0.4/30", {by("10.9.0.1", kWan)}));   // More specific, behind a router.
+  apply(route("10.1.0.4/30", {by("10.9.0.1", kWan)}));  // More specific, behind a router.
   EXPECT_EQ(hop("10.1.0.5").port, 0);
   apply(removed(route("10.1.0.4/30", {by("10.9.0.1", kWan)})));
   EXPECT_EQ(state("10.1.0.5"), NextHopState::reachable);
@@ -219,7 +221,8 @@ TEST_F(MirrorTest, TypesOfRoutes) {
 }
 
 TEST_F(MirrorTest, TheLowestMetricWins) {
-  RouteEvent first = route("0.0.0.0/0", {by("10.0.0.1", kWan)}), second = route("0.0.0.0/0", {by("10.1.0.1", kLan)});
+  RouteEvent first = route("0.0.0.0/0", {by("10.0.0.1", kWan)}),
+             second = route("0.0.0.0/0", {by("10.1.0.1", kLan)});
   first.metric = 200;
   second.metric = 100;
   apply(first);

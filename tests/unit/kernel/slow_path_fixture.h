@@ -1,5 +1,6 @@
-// A SlowPath in a network namespace of its own, with two ports and the network beyond emulated by Wire.
-// Needs root; skips with a message otherwise. The namespace ends with the test's process or the next test.
+// A SlowPath in a network namespace of its own, with two ports and the network beyond emulated by
+// Wire. Needs root; skips with a message otherwise. The namespace ends with the test's process or
+// the next test.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +15,9 @@
 
 namespace sluice::test {
 
-inline IpAddress ip(const char* text) { return IpAddress::parse(text).value(); }
+inline IpAddress ip(const char* text) {
+  return IpAddress::parse(text).value();
+}
 
 // Runs a shell command in the test's namespace; its output, or "" and a failure of the test.
 std::string shell(const std::string& command);

@@ -58,7 +58,9 @@ class VipTest : public SlowPathTest {
   }
 };
 
-TEST_F(VipTest, TheKernelAnswersForIt) { serve_and_try(); }
+TEST_F(VipTest, TheKernelAnswersForIt) {
+  serve_and_try();
+}
 
 // Where the kernel has no dummy interfaces.
 TEST_F(VipTest, TheKernelAnswersForItOnABridgeWithoutPorts) {
@@ -71,9 +73,8 @@ TEST_F(VipTest, TheKernelAnswersForItOnABridgeWithoutPorts) {
 TEST_F(VipTest, ItsInterfaceIsMadeAgain) {
   serve_and_try();
   shell("ip link del sluice-vips");
-  EXPECT_TRUE(Wire::wait_until([] {
-    return shell("ip -br addr").find("192.0.2.10/32") != std::string::npos;
-  }));
+  EXPECT_TRUE(Wire::wait_until(
+      [] { return shell("ip -br addr").find("192.0.2.10/32") != std::string::npos; }));
   EXPECT_TRUE(eventually("2001:db8::10", NextHopState::local));
 }
 
@@ -154,7 +155,8 @@ TEST_F(SlowPathTest, WaitingIsBoundedAndEnds) {
   shell("ip addr add 10.1.0.1/24 dev lan");
   ASSERT_TRUE(eventually("10.1.0.8", NextHopState::resolve));
   for (int i = 0; i < 20; ++i) {
-    wire_->inject_waiting(lookup("10.1.0.8"), echo_request({}, {}, ip("192.0.2.10"), ip("10.1.0.8")));
+    wire_->inject_waiting(lookup("10.1.0.8"),
+                          echo_request({}, {}, ip("192.0.2.10"), ip("10.1.0.8")));
   }
   ASSERT_TRUE(Wire::wait_until([&] { return counter("neighbour-waiting-full") == 4; }));
   EXPECT_EQ(counter("neighbour-waiting"), 16u);  // slowPath.waitingPackets

@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::size_t kEthernet = 14;
 
-std::uint16_t be16(const std::uint8_t* at) { return static_cast<std::uint16_t>(at[0] << 8 | at[1]); }
+std::uint16_t be16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>(at[0] << 8 | at[1]);
+}
 
 void put16(Bytes& bytes, std::size_t at, std::uint32_t value) {
   bytes[at] = static_cast<std::uint8_t>(value >> 8);
@@ -63,7 +65,8 @@ Bytes icmp6(const Mac& to_mac, const Mac& from_mac, const IpAddress& from, const
   append(pseudo, message.data(), message.size());
   put16(message, 2, checksum(pseudo));
   Bytes frame = ethernet(to_mac, from_mac, 0x86dd);
-  const std::uint8_t header[] = {0x60, 0, 0, 0, 0, static_cast<std::uint8_t>(message.size()), 58, 255};
+  const std::uint8_t header[] = {0x60, 0,  0, 0, 0, static_cast<std::uint8_t>(message.size()),
+                                 58,   255};
   append(frame, header, sizeof header);
   append(frame, from.data(), 16);
   append(frame, to.data(), 16);
@@ -139,8 +142,9 @@ bool is_echo_reply(const Bytes& frame, const IpAddress& from, const IpAddress& t
     return is_icmp6(frame, 129) && IpAddress::v6(&frame[kEthernet + 8]) == from &&
            IpAddress::v6(&frame[kEthernet + 24]) == to;
   }
-  return frame.size() >= kEthernet + 28 && be16(&frame[12]) == 0x0800 && frame[kEthernet + 9] == 1 &&
-         frame[kEthernet + 20] == 0 && IpAddress::v4(&frame[kEthernet + 12]) == from &&
+  return frame.size() >= kEthernet + 28 && be16(&frame[12]) == 0x0800 &&
+         frame[kEthernet + 9] == 1 && frame[kEthernet + 20] == 0 &&
+         IpAddress::v4(&frame[kEthernet + 12]) == from &&
          IpAddress::v4(&frame[kEthernet + 16]) == to;
 }
 
@@ -158,13 +162,19 @@ void Wire::add(std::uint16_t port, bool resolve, NextHopIndex next_hop, Bytes fr
   const std::lock_guard lock(mutex_);
   auto packet = std::make_unique<Packet>();
   packet->frame = std::move(frame);
-  packet->punted = {packet.get(), packet->frame.data(),
-                    static_cast<std::uint32_t>(packet->frame.size()), port, resolve, next_hop};
+  packet->punted = {packet.get(),
+                    packet->frame.data(),
+                    static_cast<std::uint32_t>(packet->frame.size()),
+                    port,
+                    resolve,
+                    next_hop};
   arriving_.push_back(packet.get());
   packets_.emplace(packet.get(), std::move(packet));
 }
 
-void Wire::inject(std::uint16_t port, Bytes frame) { add(port, false, kNoNextHop, std::move(frame)); }
+void Wire::inject(std::uint16_t port, Bytes frame) {
+  add(port, false, kNoNextHop, std::move(frame));
+}
 
 void Wire::inject_waiting(NextHopIndex next_hop, Bytes frame) {
   add(0, true, next_hop, std::move(frame));

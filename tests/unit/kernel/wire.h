@@ -1,5 +1,5 @@
-// Wire: the workers' side of a SlowPath, and the network beyond it, in plain memory: what the kernel
-// sends is kept and, for the hosts it was told of, answered (ARP, neighbour discovery).
+// Wire: the workers' side of a SlowPath, and the network beyond it, in plain memory: what the
+// kernel sends is kept and, for the hosts it was told of, answered (ARP, neighbour discovery).
 // Thread: any. Ownership: packets it made up are its own until the test ends.
 #pragma once
 
@@ -74,7 +74,8 @@ class Wire : public SlowPathPackets {
 // Frames, checksums included.
 Bytes arp_request(const Mac& from_mac, const IpAddress& from, const IpAddress& target);
 Bytes neighbour_solicitation(const Mac& from_mac, const IpAddress& from, const IpAddress& target);
-Bytes echo_request(const Mac& to_mac, const Mac& from_mac, const IpAddress& from, const IpAddress& to);
+Bytes echo_request(const Mac& to_mac, const Mac& from_mac, const IpAddress& from,
+                   const IpAddress& to);
 
 // What a frame is, if it is that.
 bool is_arp_reply(const Bytes& frame, const IpAddress& of);
