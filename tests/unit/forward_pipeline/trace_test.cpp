@@ -1,0 +1,151 @@
+// Trace says what the pipeline then does; flows show what it tracks.
+#include "dataplane/forward/trace.h"
+
+#include <map>
+
+#include "gateway.h"
+
+namespace sluice {
+namespace {
+
+using namespace test;
+
+template <typename Family>
+class Trace : public testing::Test {};
+using Families = testing::Types<Ipv4, Ipv6>;
+TYPED_TEST_SUITE(Trace, Families);
+
+TraceResult trace_of(const Gateway& gateway, const Packet& p) {
+  std::vector<const Pipeline*> workers;
+  for (const auto& pipeline : gateway.pipelines) workers.push_back(pipeline.get());
+  TraceInput input;
+  input.source = ip(p.source);
+  input.destination = ip(p.destination);
+  input.source_port = static_cast<std::uint16_t>(p.source_port);
+  input.destination_port = static_cast<std::uint16_t>(p.destination_port);
+  input.protocol = p.protocol;
+  input.tcp_flags = p.flags;
+  return trace(input, *gateway.state, gateway.routing, workers);
+}
+
+std::string backend_text(const BackendRecord& backend) {
+  return IpAddress::from_bytes(
+             {reinterpret_cast<const char*>(backend.address), backend.address_bytes})
+      ->text();
+}
+
+TYPED_TEST(Trace, FindsTheBackendAndWorkerThePacketThenGets) {
+  Gateway gateway(2);
+  gateway.serve<TypeParam>(5);
+  for (unsigned n = 0; n < 300; ++n) {
+    const Packet p = from_client<TypeParam>(n, kTcpSyn, n % 2 == 0 ? kProtocolTcp : kProtocolUdp);
+    const TraceResult before = trace_of(gateway, p);
+    ASSERT_EQ(before.verdict, "transmit");
+    ASSERT_FALSE(before.flow_exists);
+    const Outcome first = gateway.process(0, build(p));
+    ASSERT_EQ(before.worker, first.verdict == Verdict::hand_over ? first.out_worker : 0);
+    const Outcome out = first.verdict == Verdict::hand_over
+                            ? gateway.process(first.out_worker, build(p), 0, true)
+                            : first;
+    ASSERT_EQ(out.decoded().destination, backend_text(*before.backend));
+    ASSERT_EQ(out.next_hop, before.next_hop_index);
+    const TraceResult after = trace_of(gateway, p);
+    ASSERT_TRUE(after.flow_exists);
+    ASSERT_EQ(after.backend->id, before.backend->id);
+    ASSERT_EQ(after.worker, before.worker);
+  }
+}
+
+TYPED_TEST(Trace, VerdictsAndReasonsAreThePipelines) {
+  using N = Net<TypeParam>;
+  Gateway gateway;
+  gateway.serve<TypeParam>(3);
+  const auto agree = [&](const Packet& p, const char* verdict, std::uint16_t port = 0) {
+    const TraceResult traced = trace_of(gateway, p);
+    EXPECT_EQ(traced.verdict, verdict);
+    EXPECT_FALSE(traced.steps.empty());
+    const Outcome out = gateway.process(0, build(p), port, false, 64);
+    EXPECT_EQ(traced.reason, out.reason) << name(traced.reason) << " " << name(out.reason);
+    const bool rejected = out.verdict == Verdict::transmit && out.reason != DropReason::none;
+    const std::string got = rejected                       ? "reject"
+                            : out.verdict == Verdict::drop ? "drop"
+                            : out.verdict == Verdict::punt ? "slow-path"
+                                                           : "transmit";
+    EXPECT_EQ(got, verdict);
+  };
+  Packet p = from_client<TypeParam>(1);
+  agree(p, "transmit");
+  p.destination_port = 4444;
+  agree(p, "reject");
+  p.flags = kTcpRst;
+  agree(p, "drop");
+  agree(from_client<TypeParam>(2, kTcpAck), "reject");
+  p = from_client<TypeParam>(1);
+  p.destination = N::client(88);
+  agree(p, "slow-path");
+  p.source = N::vip();
+  agree(p, "drop");
+  p = from_client<TypeParam>(1);
+  p.source = N::backend(1);
+  p.destination = N::source();
+  p.destination_port = 30000;
+  agree(p, "drop");
+  for (unsigned id = 1; id <= 3; ++id) gateway.routing.backend_next_hop[id] = kNoNextHop;
+  agree(from_client<TypeParam>(5), "drop");
+  gateway.serve<TypeParam>(0);
+  agree(from_client<TypeParam>(6), "reject");
+}
+
+TYPED_TEST(Trace, FlowsShowBothModes) {
+  Gateway gateway;
+  gateway.serve<TypeParam>(3);
+  std::map<unsigned, Decoded> sent;
+  for (unsigned n = 0; n < 50; ++n)
+    sent[n] = gateway.process(0, build(from_client<TypeParam>(n))).decoded();
+  gateway.now += 20;
+  std::map<unsigned, FlowView> shown;
+  const auto collect = [&](const FlowView& flow) {
+    shown[flow.client_port - 1024u] = flow;
+    return true;
+  };
+  for_each_flow(*gateway.pipelines[0], *gateway.state, gateway.now, collect);
+  ASSERT_EQ(shown.size(), 50u);
+  for (const auto& [n, flow] : shown) {
+    EXPECT_TRUE(flow.nat);
+    EXPECT_EQ(flow.protocol, kProtocolTcp);
+    EXPECT_EQ(flow.client.text(), Net<TypeParam>::client(n));
+    EXPECT_EQ(flow.vip.text(), Net<TypeParam>::vip());
+    EXPECT_EQ(flow.vip_port, 80);
+    EXPECT_EQ(flow.backend.text(), sent[n].destination);
+    EXPECT_EQ(flow.backend_port, 8080);
+    EXPECT_EQ(flow.nat_source.text(), sent[n].source);
+    EXPECT_EQ(flow.nat_port, sent[n].source_port);
+    EXPECT_STREQ(name(flow.state), "handshake");
+    EXPECT_EQ(flow.idle_seconds, 10u);
+  }
+  unsigned count = 0;
+  for_each_flow(*gateway.pipelines[0], *gateway.state, gateway.now,
+                [&](const FlowView&) { return ++count < 7; });
+  EXPECT_EQ(count, 7u);
+
+  Gateway direct;
+  direct.serve<TypeParam>(3, Mode::dsr_mac);
+  direct.process(0, build(from_client<TypeParam>(1)));
+  for_each_flow(*direct.pipelines[0], *direct.state, direct.now, [&](const FlowView& flow) {
+    EXPECT_FALSE(flow.nat);
+    EXPECT_EQ(flow.nat_source.size(), 0u);
+    EXPECT_EQ(flow.backend_port, 80);
+    return true;
+  });
+}
+
+TEST(TraceInputs, OfTwoFamiliesAreRefused) {
+  Gateway gateway;
+  gateway.serve<Ipv4>(1);
+  Packet p = from_client<Ipv4>(1);
+  p.source = "2001:db8::1";
+  EXPECT_EQ(trace_of(gateway, p).verdict, "drop");
+}
+
+}  // namespace
+}  // namespace sluice
