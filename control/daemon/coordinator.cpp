@@ -207,33 +207,46 @@ awaitable<Status> Coordinator::rebuild() {
   co_return co_await refresh_ledger();
 }
 
-// With neither disk nor Redis to go by, what the dataplane serves is all that is left of `manual`:
-// declaring the empty set complete would take it down.
-bool Coordinator::nothing_to_bring_back() const {
-  v1::DiskState disk;
-  reader_.save(&disk);
-  const bool have_objects = std::ranges::any_of(disk.sources(), [](const v1::DiskSource& source) {
-    return source.marker().source() == kManualSource && source.objects_size() > 0;
-  });
-  if (have_objects) return false;
+// With neither a copy on disk nor a complete one in Redis, what the dataplane serves is all that is
+// left of `manual`: declaring what little Redis has complete would take the rest down.
+bool Coordinator::would_lose_services() const {
+  const Model& model = reconciler_.model();
+  if (model.complete(kManualSource, v1::KIND_SERVICE)) return false;
   if (!programmer_.tried()) return true;
-  return programmer_.connected() && !programmer_.link().reported().vips.empty();
+  if (!programmer_.connected()) return false;
+  std::set<std::string> known;
+  for (const ServiceKey& key : model.services()) known.insert(key.text());
+  const std::string prefix = std::string(kManualSource) + "/";
+  return std::ranges::any_of(programmer_.link().reported().vips, [&](const auto& vip) {
+    return vip.second.service().starts_with(prefix) && !known.contains(vip.second.service());
+  });
+}
+
+awaitable<Result<bool>> Coordinator::may_bring_back(const store::SourceView& view) {
+  if (!would_lose_services()) co_return true;
+  if (!programmer_.tried()) co_return false;
+  store::RedisCommand exists;
+  exists.push_back("EXISTS");
+  exists.push_back(store::keys::accept(view.state.source()));
+  const auto accepted = co_await redis_.command(std::move(exists));
+  if (!accepted) co_return Error{accepted.error()};
+  if (accepted->integer == 1) co_return true;
+  if (auto left_out = held_log_.admit())
+    spdlog::error(
+        "source held source={} reason=\"neither disk nor redis has all of it, but the dataplane "
+        "serves VIPs of it\" advice=\"apply its manifests again; or, if they are to go: sluice "
+        "source accept {}\" left_out={}",
+        view.state.source(), view.state.source(), *left_out);
+  co_return false;
 }
 
 awaitable<Status> Coordinator::reseed() {
   if (!reader_.read_once()) co_return Ok{};
   for (const store::SourceView& view : reader_.sources()) {
     if (view.reseed == store::Reseed::kNo) continue;
-    if (nothing_to_bring_back()) {
-      if (programmer_.tried())
-        if (auto left_out = held_log_.admit())
-          spdlog::error(
-              "source held source={} reason=\"neither disk nor redis has its objects, but the "
-              "dataplane serves VIPs\" advice=\"apply the manifests again, then: sluice source "
-              "accept {}\" left_out={}",
-              view.state.source(), view.state.source(), *left_out);
-      continue;
-    }
+    const auto may = co_await may_bring_back(view);
+    if (!may) co_return Error{may.error()};
+    if (!*may) continue;
     v1::DiskState disk;
     reader_.save(&disk);
     const auto report =
@@ -279,7 +292,7 @@ awaitable<Status> Coordinator::allocate() {
   allocate_at_ = now;
   reconciler_.refresh();
   Allocation decided = reconciler_.allocate(
-      {&ledger_.records(), unix_ms_now(),
+      {&ledger_.records(), ledger_.unreadable(), unix_ms_now(),
        std::chrono::duration_cast<std::chrono::milliseconds>(options_.address_hold).count(),
        [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
   if (allocated_.size() != decided.conditions.size() ||

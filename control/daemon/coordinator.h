@@ -73,6 +73,7 @@ class Coordinator {
   boost::asio::awaitable<Status> lead();
   boost::asio::awaitable<Status> rebuild();
   boost::asio::awaitable<Status> reseed();
+  boost::asio::awaitable<Result<bool>> may_bring_back(const store::SourceView& view);
   boost::asio::awaitable<Status> seed_pools();
   boost::asio::awaitable<Status> allocate();
   boost::asio::awaitable<Status> write_grants(std::vector<v1::Address> writes);
@@ -84,7 +85,7 @@ class Coordinator {
   std::vector<v1::ServiceStatus> own_statuses() const;
   v1::GatewayPresence presence() const;
   bool withdrawn_everywhere(const IpAddress& address) const;
-  bool nothing_to_bring_back() const;
+  bool would_lose_services() const;
 
   CoordinatorOptions options_;
   Reconciler& reconciler_;

@@ -13,15 +13,14 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
   auto report = co_await client_.report(true);
   if (!report) co_return Error{report.error()};
   hello_ = std::move(*hello);
-  report_ = std::move(*report);
-  if (report_.boot() != hello_.boot()) {
+  if (report->boot() != hello_.boot()) {
     client_.close();
     co_return Error{"the dataplane reports another boot than it greeted with"};
   }
   reported_ = {};
-  reported_.add(report_);
-  generation_ = report_.generation();
-  swept_generation_ = report_.swept_generation();
+  reported_.add(*report);
+  generation_ = report->generation();
+  swept_generation_ = report->swept_generation();
   up_ = true;
   co_return Ok{};
 }

@@ -44,8 +44,6 @@ class DataplaneLink {
 
   const v1::HelloReply& hello() const { return hello_; }
   const DataplaneState& reported() const { return reported_; }
-  // As reported at connect(), for the ids in it.
-  const v1::Report& report() const { return report_; }
   std::uint64_t generation() const { return generation_; }
   std::uint64_t swept_generation() const { return swept_generation_; }
 
@@ -53,7 +51,6 @@ class DataplaneLink {
   DataplaneClient client_;
   bool up_ = false;
   v1::HelloReply hello_;
-  v1::Report report_;
   DataplaneState reported_;
   std::uint64_t generation_ = 0;
   std::uint64_t swept_generation_ = 0;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace sluice {
@@ -78,8 +79,10 @@ awaitable<void> Programmer::connect() {
   if (capacity.vip_ids() > 0) limits.vips = std::min(limits.vips, capacity.vip_ids());
   if (capacity.backends() > 0) limits.backends = std::min(limits.backends, capacity.backends());
   ids_.set_limits(limits);
-  ids_.adopt(link_.report());
-  ids_.swept(link_.swept_generation());
+  ids_.adopt(link_.reported());
+  // One that never was programmed has no flow that could name a retired id.
+  ids_.swept(link_.generation() == 0 ? std::numeric_limits<std::uint64_t>::max()
+                                     : link_.swept_generation());
   spdlog::info("dataplane connected version={} generation={} vips={} backends={}",
                link_.hello().version(), link_.generation(), link_.reported().vips.size(),
                link_.reported().backends.size());

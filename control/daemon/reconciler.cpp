@@ -36,6 +36,7 @@ Allocation Reconciler::allocate(const Ledgered& inputs) const {
   all.requests = requests;
   all.pools = &pools_;
   all.ledger = inputs.ledger;
+  all.unreadable = inputs.unreadable;
   all.now_unix_ms = inputs.now_unix_ms;
   all.hold_ms = inputs.hold_ms;
   all.services_known = [this](const std::string& source) {

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 
 #include "control/model/allocation.h"
@@ -33,6 +34,7 @@ class Reconciler {
 
   struct Ledgered {
     const Ledger* ledger = nullptr;
+    std::span<const IpAddress> unreadable;  // As AllocationInputs::unreadable.
     std::int64_t now_unix_ms = 0;
     std::int64_t hold_ms = 0;
     std::function<bool(const IpAddress&)> withdrawn_everywhere;

@@ -1,0 +1,112 @@
+#include "control/daemon/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace std::chrono_literals;
+
+const std::chrono::system_clock::time_point kNow{1'700'000'000s};
+
+ServicePlan web_plan() {
+  ServicePlan plan;
+  plan.key = {"manual", "default", "web"};
+  plan.uid = "u-1";
+  plan.wanted = plan.known = true;
+  return plan;
+}
+
+ServiceOutcome outcome_with(std::vector<std::string> addresses) {
+  ServiceOutcome outcome;
+  outcome.addresses = std::move(addresses);
+  outcome.backends = 3;
+  return outcome;
+}
+
+TEST(Programmed, TellsTheFirstReasonWhyNot) {
+  const ServicePlan plan = web_plan();
+  ServicePlan unknown = plan;
+  unknown.known = false;
+  const ServiceOutcome none = outcome_with({}), some = outcome_with({"192.0.2.1"});
+  const auto reason = [](const ServicePlan& p, const ServiceOutcome& o, VipProgress progress,
+                         ProgramState state) {
+    return programmed_condition(p, o, progress, state).reason();
+  };
+  EXPECT_EQ(reason(plan, none, {0, 0}, {true, ""}), "NoAddress");
+  EXPECT_EQ(reason(plan, some, {1, 0}, {false, "no socket"}), "DataplaneUnreachable");
+  EXPECT_EQ(reason(unknown, some, {0, 0}, {true, ""}), "EndpointsUnknown");
+  EXPECT_EQ(reason(plan, some, {0, 0}, {true, ""}), "NoVip");
+  EXPECT_EQ(reason(plan, some, {2, 1}, {true, ""}), "Pending");
+  EXPECT_EQ(reason(plan, some, {2, 1}, {true, "no room"}), "Refused");
+  EXPECT_EQ(reason(plan, some, {2, 2}, {true, ""}), "Programmed");
+  // A refused change of other Services does not concern one that is served as wanted.
+  EXPECT_EQ(reason(plan, some, {2, 2}, {true, "no room"}), "Programmed");
+}
+
+TEST(VipProgress, CountsWhatIsServedJustAsWanted) {
+  DataplaneState desired;
+  const VipName http{*IpAddress::parse("192.0.2.1"), v1::PROTOCOL_TCP, 80};
+  const VipName https{*IpAddress::parse("192.0.2.1"), v1::PROTOCOL_TCP, 443};
+  for (const VipName& name : {http, https}) {
+    v1::Vip& vip = desired.vips[name];
+    *vip.mutable_key() = vip_key(name);
+    vip.set_service("manual/default/web");
+  }
+  DataplaneState serving = desired;
+  serving.vips[https].set_maglev_size(251);
+  const VipProgress progress = vip_progress(desired, &serving)["manual/default/web"];
+  EXPECT_EQ(progress.wanted, 2u);
+  EXPECT_EQ(progress.served, 1u);
+  EXPECT_EQ(vip_progress(desired, nullptr)["manual/default/web"].served, 0u);
+}
+
+v1::ServiceStatus status_of(bool programmed, const v1::ServiceStatus* before,
+                            std::chrono::system_clock::time_point now,
+                            const std::string& gateway = "edge-1") {
+  static const ServicePlan plan = web_plan();
+  const ServiceOutcome outcome = outcome_with({"192.0.2.1"});
+  StatusInputs inputs;
+  inputs.plan = &plan;
+  inputs.outcome = &outcome;
+  inputs.before = before;
+  inputs.gateway = gateway;
+  inputs.observed_generation = 4;
+  inputs.now = now;
+  inputs.further.push_back(
+      make_condition(kProgrammed, programmed, programmed ? "Programmed" : "Pending", "m"));
+  return make_status(inputs);
+}
+
+TEST(Status, TransitionTimeMovesOnlyWithTheStatus) {
+  const auto first = status_of(false, nullptr, kNow);
+  EXPECT_EQ(find_condition(first, kProgrammed)->last_transition_time(), "2023-11-14T22:13:20Z");
+  EXPECT_EQ(find_condition(first, kProgrammed)->observed_generation(), 4);
+  const auto same = status_of(false, &first, kNow + 60s);
+  EXPECT_TRUE(same_status(first, same));
+  const auto changed = status_of(true, &same, kNow + 60s);
+  EXPECT_EQ(find_condition(changed, kProgrammed)->last_transition_time(), "2023-11-14T22:14:20Z");
+}
+
+TEST(Merge, ProgrammedOnlyIfItIsEverywhere) {
+  const auto own = status_of(true, nullptr, kNow);
+  const v1::ServiceStatus good = status_of(true, nullptr, kNow, "edge-2");
+  const v1::ServiceStatus bad = status_of(false, nullptr, kNow, "edge-3");
+  const std::vector<v1::ServiceStatus> all_good{good}, one_bad{good, bad};
+
+  const auto merged = merge_statuses(own, all_good, nullptr);
+  EXPECT_EQ(merged.gateway(), "");
+  EXPECT_EQ(find_condition(merged, kProgrammed)->status(), "True");
+
+  const auto blamed = merge_statuses(own, one_bad, nullptr);
+  EXPECT_EQ(find_condition(blamed, kProgrammed)->status(), "False");
+  EXPECT_THAT(find_condition(blamed, kProgrammed)->message(), HasSubstr("edge-3"));
+
+  const auto own_bad = merge_statuses(status_of(false, nullptr, kNow), all_good, nullptr);
+  EXPECT_THAT(find_condition(own_bad, kProgrammed)->message(), HasSubstr("edge-1"));
+}
+
+}  // namespace
+}  // namespace sluice
