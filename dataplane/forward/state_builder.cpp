@@ -144,7 +144,8 @@ Status StateBuilder::apply_backends() {
         return Error{what + "it is " + address_port_text(address_of(*old), old->port.host()) +
                      " named " + info.name + " in generation " +
                      std::to_string(base_->generation()) + " and flows use it; give " +
-                     spec->info.name + " another id"};
+                     address_port_text(spec->address, spec->port) + " named " + spec->info.name +
+                     " another id"};
       }
       if (info == spec->info) continue;
     } else {
