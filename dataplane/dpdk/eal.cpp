@@ -54,12 +54,15 @@ class LogLines {
     }
     if (pending_.size() > 4096) pending_.clear();
   }
-  std::string take() {
+  std::string take(const std::string& subject) {
     std::lock_guard lock(mutex_);
-    std::string all;
-    for (const auto& one : complaints_) all += (all.empty() ? "" : "; ") + one;
+    std::string all, about;
+    for (const auto& one : complaints_) {
+      std::string& out = one.find(subject) != std::string::npos ? about : all;
+      out += (out.empty() ? "" : "; ") + one;
+    }
     complaints_.clear();
-    return all;
+    return about.empty() ? all : about;
   }
 
  private:
@@ -67,7 +70,7 @@ class LogLines {
     if (text.empty()) return;
     if (level > 0 && level <= static_cast<int>(RTE_LOG_ERR)) {
       complaints_.push_back(text);
-      if (complaints_.size() > 3) complaints_.pop_front();
+      if (complaints_.size() > 8) complaints_.pop_front();
       spdlog::warn("dpdk message=\"{}\"", text);
     } else {
       spdlog::debug("dpdk message=\"{}\"", text);
@@ -277,11 +280,17 @@ Status start_eal(const EalPlan& plan) {
 }
 
 void stop_eal() {
+  const std::filesystem::path folder = rte_eal_get_runtime_dir();
   rte_eal_cleanup();
+  // EAL leaves the folder of its telemetry socket behind. One of another prefix may be shared.
+  std::error_code error;
+  if (folder.filename().string().starts_with(kFilePrefix)) {
+    std::filesystem::remove_all(folder, error);
+  }
 }
 
-std::string take_dpdk_complaints() {
-  return log_lines().take();
+std::string take_dpdk_complaints(const std::string& subject) {
+  return log_lines().take(subject);
 }
 
 }  // namespace sluice

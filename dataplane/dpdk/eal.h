@@ -48,8 +48,8 @@ Result<EalPlan> plan_eal(const v1::Dataplane& config, const Machine& machine);
 Status start_eal(const EalPlan& plan);
 void stop_eal();
 
-// The last lines DPDK complained with, joined, or empty: why something of DPDK just failed. Clears
-// them.
-std::string take_dpdk_complaints();
+// The last lines DPDK complained with, joined, or empty: why something of DPDK just failed. Those
+// that name `subject`, if any do, else all. Clears them.
+std::string take_dpdk_complaints(const std::string& subject = {});
 
 }  // namespace sluice

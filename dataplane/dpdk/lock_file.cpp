@@ -8,11 +8,15 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "dataplane/dpdk/eal.h"
 
 namespace sluice {
 namespace {
+
+// A process that was killed keeps its locks until the kernel has taken its memory apart.
+constexpr std::chrono::milliseconds kPatience{1500};
 
 std::string sanitized(std::string text) {
   for (char& c : text) {
@@ -40,14 +44,24 @@ std::string this_network_namespace() {
   return "net" + std::to_string(status.st_ino);
 }
 
+bool lock_within(int descriptor, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
+}
+
 }  // namespace
 
-Result<LockFile> LockFile::acquire(const std::string& path, const std::string& what) {
+Result<LockFile> LockFile::acquire(const std::string& path, const std::string& what,
+                                   std::chrono::milliseconds patience) {
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (descriptor < 0)
     return Error{"cannot open the lock file " + path + " of " + what + ": " + std::strerror(errno)};
   LockFile lock(descriptor);
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  if (!lock_within(descriptor, patience)) {
     char holder[16] = {};
     const ssize_t length = pread(descriptor, holder, sizeof(holder) - 1, 0);
     const std::string pid =
@@ -96,7 +110,7 @@ Result<std::vector<LockFile>> lock_all(const v1::Dataplane& config) {
   if (!socket_directory.empty()) std::filesystem::create_directories(socket_directory, error);
   std::vector<LockFile> locks;
   for (const auto& name : lock_names(config, directory, this_network_namespace())) {
-    auto lock = LockFile::acquire(name.path, name.what);
+    auto lock = LockFile::acquire(name.path, name.what, kPatience);
     if (!lock) return Error{lock.error()};
     locks.push_back(std::move(*lock));
   }

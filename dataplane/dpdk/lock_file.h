@@ -6,6 +6,7 @@
 // names the process that has it.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,10 @@ namespace sluice {
 
 class LockFile {
  public:
-  // `what`: for the message, for instance "port eth1".
-  static Result<LockFile> acquire(const std::string& path, const std::string& what);
+  // `what`: for the message, for instance "port eth1". Waits up to `patience` for another to let
+  // go.
+  static Result<LockFile> acquire(const std::string& path, const std::string& what,
+                                  std::chrono::milliseconds patience = {});
   ~LockFile();
   LockFile(LockFile&& other) noexcept;
   LockFile& operator=(LockFile&&) = delete;

@@ -18,7 +18,7 @@ constexpr std::uint32_t kPoolCache = 256;
 constexpr std::uint16_t kDefaultDescriptors = 1024;
 
 Error port_error(const Port& port, const std::string& what, int code) {
-  const std::string complaints = take_dpdk_complaints();
+  const std::string complaints = take_dpdk_complaints(device_name(port.device));
   return Error{"port " + port.name + " (" + port.device + "): " + what +
                (code != 0 ? std::string(": ") + std::strerror(std::abs(code)) : "") +
                (complaints.empty() ? "" : "; DPDK says: " + complaints)};
