@@ -83,8 +83,8 @@ Publisher::Publisher(Redis& redis, std::string source, std::optional<std::uint64
 
 ScriptCall Publisher::call(const std::string& object_key) const {
   ScriptCall call;
-  call.keys = {keys::source(source_), std::string(keys::kStream), std::string(keys::kSources),
-               std::string(keys::kLeader)};
+  call.keys = {keys::source(source_), std::string(keys::kStream), std::string(keys::kSources)};
+  if (!instance_.empty()) call.keys.push_back(std::string(keys::kLeader));
   if (!object_key.empty()) call.keys.push_back(object_key);
   call.arguments = {source_, token_, instance_, incarnation_};
   return call;

@@ -1,5 +1,5 @@
 -- Common to every script that changes a source; put before it when the scripts are compiled in.
--- KEYS: 1 source hash, 2 stream, 3 set of sources, 4 leader.
+-- KEYS: 1 source hash, 2 stream, 3 set of sources, 4 leader if ARGV 3 is given; last the object, if any.
 -- ARGV: 1 source, 2 token or '', 3 leader's instance or '', 4 incarnation to use if there is none.
 -- A script is not rolled back when it fails midway: everything is checked before the first write.
 
