@@ -20,8 +20,9 @@ TEST(Endpoint, TakesTheThreeForms) {
 }
 
 TEST(Endpoint, SaysWhatIsExpected) {
-  for (const char* text : {"", "localhost", ":6379", "localhost:", "localhost:0", "localhost:65536",
-                           "localhost:x", "2001:db8::1:6379", "[]:6379", "unix:", "unix:relative"}) {
+  for (const char* text :
+       {"", "localhost", ":6379", "localhost:", "localhost:0", "localhost:65536", "localhost:x",
+        "2001:db8::1:6379", "[]:6379", "unix:", "unix:relative"}) {
     const auto endpoint = parse_endpoint(text);
     ASSERT_FALSE(endpoint) << text;
     EXPECT_THAT(endpoint.error(), HasSubstr("expected HOST:PORT, [IPv6]:PORT or unix:/path"));

@@ -1,5 +1,5 @@
-// What the tests of the store share: a private Redis, coroutines run to their end, objects to write, and
-// an observer that keeps what it was told.
+// What the tests of the store share: a private Redis, coroutines run to their end, objects to
+// write, and an observer that keeps what it was told.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -111,10 +111,9 @@ class StoreTest : public testing::Test {
   template <typename T>
   T run(boost::asio::awaitable<T> work) {
     std::optional<T> result;
-    boost::asio::co_spawn(
-        io, keep(std::move(work), &result), [](std::exception_ptr thrown) {
-          if (thrown) std::rethrow_exception(thrown);
-        });
+    boost::asio::co_spawn(io, keep(std::move(work), &result), [](std::exception_ptr thrown) {
+      if (thrown) std::rethrow_exception(thrown);
+    });
     io.restart();
     while (!result) io.run_one();
     return std::move(*result);

@@ -6,7 +6,8 @@ namespace sluice::store {
 namespace {
 
 const std::string kReplies =
-    "+OK\r\n:42\r\n$5\r\na\r\nb\n\r\n$-1\r\n-NOPERM no\r\n*3\r\n:1\r\n*2\r\n$1\r\nx\r\n*-1\r\n$0\r\n\r\n";
+    "+OK\r\n:42\r\n$5\r\na\r\nb\n\r\n$-1\r\n-NOPERM "
+    "no\r\n*3\r\n:1\r\n*2\r\n$1\r\nx\r\n*-1\r\n$0\r\n\r\n";
 
 std::vector<RedisValue> parse(ReplyParser& parser) {
   std::vector<RedisValue> values;
@@ -85,7 +86,7 @@ TEST(Reply, RefusesNestingDeeperThanSeven) {
 TEST(Reply, CommandsMayHoldAnyByte) {
   std::string bytes;
   append_command({"SET", std::string("a\0b", 3), "\r\n"}, &bytes);
-  EXPECT_EQ(bytes, std::string("*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n\r\n\r\n", 31));
+  EXPECT_EQ(bytes, std::string("*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n\r\n\r\n", 30));
 }
 
 }  // namespace
