@@ -24,8 +24,10 @@ class Allocator {
       : requests_(inputs.requests.begin(), inputs.requests.end()),
         pools_(pool_views(*inputs.pools)),
         draft_(inputs) {
-    std::sort(requests_.begin(), requests_.end(), [](const auto* a, const auto* b) {
-      return std::tie(a->created, a->service) < std::tie(b->created, b->service);
+    // Whoever asks for an address goes before those who take any.
+    std::sort(requests_.begin(), requests_.end(), [&](const auto* a, const auto* b) {
+      return std::tuple(a->addresses.empty(), std::tie(a->created, a->service)) <
+             std::tuple(b->addresses.empty(), std::tie(b->created, b->service));
     });
   }
 
@@ -212,7 +214,7 @@ class Allocator {
         make_condition(kAddressAllocated, problems.empty() || partly, reason, std::move(message));
   }
 
-  std::vector<const AddressRequest*> requests_;  // Older ones first.
+  std::vector<const AddressRequest*> requests_;  // Those for an address first, then older ones.
   std::vector<PoolView> pools_;
   LedgerDraft draft_;
   std::map<ServiceKey, std::vector<Refusal>> problems_;

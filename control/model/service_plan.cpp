@@ -154,7 +154,8 @@ void add_ports(const v1::Service& service, ServiceEndpoints endpoints, ServicePl
   for (Warning& warning : endpoints.warnings) warnings->push_back(std::move(warning));
 }
 
-void warn_of_fields(const v1::Service& service, std::vector<Warning>* warnings) {
+void warn_of_fields(const v1::Service& service, v1::ForwardingMode mode,
+                    std::vector<Warning>* warnings) {
   const v1::ServiceSpec& spec = service.spec();
   if (spec.session_affinity() == "ClientIP") {
     warnings->push_back({"SessionAffinityNotHonoured",
@@ -168,7 +169,7 @@ void warn_of_fields(const v1::Service& service, std::vector<Warning>* warnings) 
   if (!spec.external_ips().empty()) {
     warnings->push_back({"ExternalIPsNotServed", "externalIPs are not served by this gateway"});
   }
-  if (spec.external_traffic_policy() == "Local") {
+  if (spec.external_traffic_policy() == "Local" && mode != v1::FORWARDING_MODE_DSR_MAC) {
     warnings->push_back({"ExternalTrafficPolicyNotHonoured",
                          "externalTrafficPolicy Local: client addresses reach the endpoints only "
                          "with sluice.dev/forwarding-mode dsr-mac"});
@@ -224,7 +225,7 @@ ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settin
         {"EndpointsUnknown",
          "the endpoints are not known completely yet; what is served stays as it is"});
   }
-  warn_of_fields(service, &warnings);
+  warn_of_fields(service, plan.mode, &warnings);
   plan.conditions = warning_conditions(warnings);
   return plan;
 }

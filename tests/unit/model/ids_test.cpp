@@ -1,0 +1,147 @@
+#include "control/model/ids.h"
+
+#include <gmock/gmock.h>
+
+#include "control/model/desired.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+IpAddress ip(const std::string& text) {
+  return *IpAddress::parse(text);
+}
+std::uint32_t backend(IdAllocator& ids, const std::string& address, std::uint32_t port = 80) {
+  const auto id = ids.backend("manual", ip(address), v1::PROTOCOL_TCP, port);
+  EXPECT_TRUE(id) << id.error();
+  return id ? *id : 0;
+}
+
+TEST(Ids, StayWithTheirOwners) {
+  IdAllocator ids;
+  ids.begin_round();
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(*ids.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP), 1u);
+  EXPECT_EQ(*ids.vip(ip("192.0.2.1"), v1::PROTOCOL_UDP), 2u);
+  ids.end_round(1);
+  IdAllocator again;
+  again.load(ids.save());
+  EXPECT_EQ(backend(again, "10.0.0.2"), 2u);
+  EXPECT_EQ(*again.vip(ip("192.0.2.1"), v1::PROTOCOL_UDP), 2u);
+}
+
+TEST(Ids, ARetiredIdWaitsForTheSweep) {
+  IdAllocator ids;
+  ids.begin_round();
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
+  ids.end_round(1);
+  ids.begin_round();
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
+  ids.end_round(2);  // Retires 1.
+  ids.swept(1);
+  EXPECT_EQ(backend(ids, "10.0.0.3"), 3u);
+  IdAllocator restarted;  // Also after a restart.
+  restarted.load(ids.save());
+  EXPECT_EQ(backend(restarted, "10.0.0.4"), 4u);
+  restarted.swept(2);
+  EXPECT_EQ(backend(restarted, "10.0.0.5"), 1u);
+}
+
+TEST(Ids, WhoReturnsBeforeTheSweepGetsItsOldId) {
+  IdAllocator ids;
+  ids.begin_round();
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  ids.end_round(1);
+  ids.begin_round();
+  ids.end_round(2);
+  IdAllocator restarted;
+  restarted.load(ids.save());
+  restarted.begin_round();
+  EXPECT_EQ(backend(restarted, "10.0.0.2"), 2u);
+  EXPECT_EQ(backend(restarted, "10.0.0.1"), 1u);
+  restarted.end_round(3);
+  restarted.swept(9);  // It is in use again: nothing to free.
+  EXPECT_EQ(backend(restarted, "10.0.0.3"), 3u);
+}
+
+TEST(Ids, TheDataplanesReportWins) {
+  IdAllocator ids;
+  ids.begin_round();
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
+  ids.end_round(1);
+  v1::Report report;
+  v1::Vip* vip = report.add_vips();
+  *vip->mutable_key() = vip_key({ip("192.0.2.1"), v1::PROTOCOL_TCP, 443});
+  vip->set_id(77);
+  vip->set_service("manual/default/web");
+  vip->add_members()->set_backend(2);
+  vip->add_members()->set_backend(9);
+  v1::Backend* two = report.add_backends();
+  two->set_id(2);
+  two->set_address(ip("10.0.0.1").bytes());
+  two->set_port(80);
+  v1::Backend* nine = report.add_backends();
+  nine->set_id(9);
+  nine->set_address(ip("10.0.0.9").bytes());
+  nine->set_port(80);
+  DataplaneState state;
+  state.add(report);
+  ids.adopt(state);
+  EXPECT_EQ(*ids.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP), 77u);
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 2u);
+  EXPECT_EQ(backend(ids, "10.0.0.9"), 9u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 1u);  // Lost 2 to the reported one.
+}
+
+TEST(Ids, NoneIsLeft) {
+  IdAllocator ids;
+  ids.set_limits({.vips = 2, .backends = 3});
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
+  const auto none = ids.backend("manual", ip("10.0.0.3"), v1::PROTOCOL_TCP, 80);
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error(), HasSubstr("dataplane.tables.backends"));
+  EXPECT_TRUE(ids.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP));
+  EXPECT_FALSE(ids.vip(ip("192.0.2.2"), v1::PROTOCOL_TCP));
+}
+
+// Whatever comes and goes, no two owners have one id at a time, nor one that still waits.
+TEST(Ids, NeverCollide) {
+  IdAllocator ids;
+  std::map<std::uint32_t, std::pair<std::string, std::uint64_t>>
+      last;  // Id -> owner, last generation in use.
+  std::uint64_t swept = 0;
+  std::uint32_t random = 1;
+  const auto next = [&random] { return random = random * 1664525u + 1013904223u, random >> 8; };
+  for (std::uint64_t generation = 1; generation < 400; ++generation) {
+    ids.begin_round();
+    std::map<std::uint32_t, std::string> now;
+    for (int i = 0; i < 30; ++i) {
+      const std::string address = "10.0.0." + std::to_string(1 + next() % 100);
+      const std::uint32_t id = backend(ids, address);
+      const auto [at, is_new] = now.try_emplace(id, address);
+      ASSERT_EQ(at->second, address);
+      if (const auto old = last.find(id); old != last.end() && old->second.first != address) {
+        ASSERT_LE(old->second.second + 1, swept) << "id " << id << " given before its sweep";
+      }
+      last[id] = {address, generation};
+    }
+    ids.end_round(generation);
+    if (generation % 7 == 0) {
+      swept = generation - 3;
+      ids.swept(swept);
+    }
+    if (generation % 50 == 0) {
+      const v1::Ids saved = ids.save();
+      ids.load(saved);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

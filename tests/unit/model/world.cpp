@@ -1,0 +1,137 @@
+#include "world.h"
+
+#include <gtest/gtest.h>
+
+#include "control/manifest/manifest.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::array kAllKinds{v1::KIND_SERVICE,     v1::KIND_ENDPOINT_SLICE, v1::KIND_ENDPOINTS,
+                               v1::KIND_POD,         v1::KIND_NODE,           v1::KIND_NAMESPACE,
+                               v1::KIND_ADDRESS_POOL};
+
+void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* out) {
+  const VipName name = vip_name(vip.key());
+  *out += "vip " + address_port_text(name.address, name.port) + "/" + protocol_name(name.protocol) +
+          " " + forwarding_mode_name(vip.mode()) + " maglev=" + std::to_string(vip.maglev_size()) +
+          " id=" + std::to_string(vip.id()) + " " + vip.service() + "\n";
+  for (const v1::Member& member : vip.members()) {
+    const v1::Backend& backend = state.backends.at(member.backend());
+    *out += "  " + backend.name() + " id=" + std::to_string(backend.id()) +
+            " weight=" + std::to_string(member.weight()) + (member.draining() ? " draining" : "") +
+            (backend.target().empty() ? "" : " " + backend.target()) + "\n";
+  }
+}
+
+}  // namespace
+
+World::World(bool complete) {
+  for (const v1::Kind kind : kAllKinds) model.set_complete(kManualSource, kind, complete);
+}
+
+void World::apply(const std::string& yaml) {
+  const auto manifest = parse_manifests(yaml, "test.yaml");
+  ASSERT_TRUE(manifest) << manifest.error();
+  for (const ManifestObject& object : manifest->objects) {
+    model.upsert(key_of(kManualSource, object.object),
+                 std::make_shared<const v1::Object>(object.object));
+  }
+}
+
+void World::remove(v1::Kind kind, const std::string& name, const std::string& ns) {
+  model.remove({kManualSource, kind, kind_is_namespaced(kind) ? ns : "", name});
+}
+
+Allocation World::allocate_only() {
+  for (const ServiceKey& key : model.take_changed()) {
+    const ServiceInputs inputs = model.inputs(key);
+    if (inputs.service == nullptr) {
+      plans.erase(key);
+    } else {
+      plans[key] = plan_service(inputs, settings);
+    }
+  }
+  std::vector<const AddressRequest*> requests;
+  for (const auto& [key, plan] : plans) {
+    if (plan.wanted) requests.push_back(&plan.request);
+  }
+  const auto pools = model.pools();
+  AllocationInputs inputs;
+  inputs.requests = requests;
+  inputs.pools = &pools;
+  inputs.ledger = &ledger;
+  inputs.now_unix_ms = now_unix_ms;
+  inputs.services_known = [this](const std::string& source) {
+    return model.complete(source, v1::KIND_SERVICE);
+  };
+  inputs.withdrawn_everywhere = [this](const IpAddress&) { return withdrawn; };
+  return allocate(inputs);
+}
+
+Desired World::build() {
+  const auto pools = model.pools();
+  DesiredInputs inputs;
+  inputs.plans = &plans;
+  inputs.ledger = &ledger;
+  inputs.pools = &pools;
+  inputs.settings = settings;
+  inputs.reported = &dataplane;
+  inputs.source_held = [this](const std::string& source) {
+    return !model.complete(source, v1::KIND_SERVICE);
+  };
+  inputs.capacity = capacity;
+  inputs.generation = generation;
+  return build_desired(inputs, &ids);
+}
+
+void World::step() {
+  ++generation;
+  allocation = allocate_only();
+  for (const v1::Address& record : allocation.writes) {
+    // The ledger's script: each write is the next revision.
+    v1::Address& stored = ledger[*IpAddress::from_bytes(record.address())];
+    ASSERT_EQ(record.revision(), stored.revision() + 1);
+    stored = record;
+  }
+  ids.adopt(dataplane);
+  desired = build();
+  last = difference(desired.state, dataplane);
+  dataplane = desired.state;
+}
+
+std::string World::text() const {
+  std::string out;
+  for (const auto& [key, outcome] : desired.outcomes) {
+    out += "service " + key.ns + "/" + key.name + " backends=" + std::to_string(outcome.backends) +
+           " draining=" + std::to_string(outcome.draining);
+    for (const std::string& address : outcome.addresses) out += " " + address;
+    out += "\n";
+    std::vector<v1::Condition> conditions{allocation.conditions.at(key)};
+    const auto& plan = plans.at(key).conditions;
+    conditions.insert(conditions.end(), plan.begin(), plan.end());
+    conditions.insert(conditions.end(), outcome.conditions.begin(), outcome.conditions.end());
+    for (const v1::Condition& c : conditions) {
+      out += "  " + c.type() + " " + c.status() + " " + c.reason() + ": " + c.message() + "\n";
+    }
+  }
+  for (const auto& [name, vip] : dataplane.vips) append_vip(vip, dataplane, &out);
+  for (const auto& [address, served] : dataplane.addresses) {
+    out += "address " + address.text() +
+           (served.unserved_ports() == v1::UNSERVED_PORTS_DROP ? " drop" : " reject") + "\n";
+  }
+  return out;
+}
+
+std::string World::condition(const std::string& name) const {
+  const auto at = allocation.conditions.find({kManualSource, "default", name});
+  if (at == allocation.conditions.end()) return "none";
+  return at->second.status() + " " + at->second.reason() + ": " + at->second.message();
+}
+
+const v1::Vip* World::vip(const std::string& address, std::uint32_t port) const {
+  const auto at = dataplane.vips.find({*IpAddress::parse(address), v1::PROTOCOL_TCP, port});
+  return at == dataplane.vips.end() ? nullptr : &at->second;
+}
+
+}  // namespace sluice
