@@ -70,13 +70,7 @@ class Flows {
                              protocol(i));
   }
   NextHopIndex towards(unsigned i, std::uint32_t backend) const {
-    NextHopIndex index = backend_next_hop(pass_.routing, backend, 0);
-    // Few routes have several ways; only those cost a hash for every packet.
-    if ((pass_.routing.backend_next_hop[backend].load(std::memory_order_relaxed) & kMultipath) !=
-        0) {
-      index = backend_next_hop(pass_.routing, backend, hash_of(i));
-    }
-    return index;
+    return backend_next_hop(pass_.routing, backend, [&] { return hash_of(i); });
   }
 
   void end_nat(std::uint32_t index, bool time_wait) {

@@ -74,11 +74,16 @@ const NatSource<Family>* find_nat_source(const NatSources* sources,
   return nullptr;
 }
 
-inline NextHopIndex backend_next_hop(const Routing& routing, std::uint32_t backend,
-                                     std::uint64_t flow) {
+// `flow_hash_of()` is called only where the route has several ways: elsewhere a packet costs no
+// hash.
+template <typename FlowHashOf>
+NextHopIndex backend_next_hop(const Routing& routing, std::uint32_t backend,
+                              FlowHashOf flow_hash_of) {
   if (backend >= routing.backend_count) return kNoNextHop;
   const NextHopIndex index = routing.backend_next_hop[backend].load(std::memory_order_acquire);
-  return routing.pick(index, static_cast<std::uint32_t>(flow));
+  if ((index & kMultipath) == 0) [[likely]]
+    return index;
+  return routing.pick(index, static_cast<std::uint32_t>(flow_hash_of()));
 }
 
 inline NextHop read_hop(const Routing& routing, NextHopIndex index) {

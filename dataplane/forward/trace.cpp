@@ -206,7 +206,7 @@ class Tracer {
     const std::uint64_t seed = workers_.empty() ? 0 : workers_[0]->config().maglev_seed;
     const std::uint64_t hash = flow_hash<Family>(seed, source_, source_port(), destination_,
                                                  destination_port(), input_.protocol);
-    result_.next_hop_index = backend_next_hop(routing_, backend.id, hash);
+    result_.next_hop_index = backend_next_hop(routing_, backend.id, [hash] { return hash; });
     result_.next_hop = read_hop(routing_, result_.next_hop_index);
     const DropReason reason = next_hop_refusal(result_.next_hop, result_.mode == Mode::dsr_mac);
     if (reason != DropReason::none) {
