@@ -61,9 +61,20 @@ RedisServer::~RedisServer() {
 }
 
 void RedisServer::start() {
-  std::vector<std::string> words = {"redis-server", "--port", "0", "--unixsocket", socket(),
-                                    "--save", "", "--appendonly", "no", "--dir", folder_,
-                                    "--enable-debug-command", "yes", "--logfile",
+  std::vector<std::string> words = {"redis-server",
+                                    "--port",
+                                    "0",
+                                    "--unixsocket",
+                                    socket(),
+                                    "--save",
+                                    "",
+                                    "--appendonly",
+                                    "no",
+                                    "--dir",
+                                    folder_,
+                                    "--enable-debug-command",
+                                    "yes",
+                                    "--logfile",
                                     folder_ + "/redis.log"};
   words.insert(words.end(), options_.begin(), options_.end());
   std::vector<char*> arguments;
