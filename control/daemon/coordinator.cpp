@@ -21,6 +21,7 @@ constexpr auto kIdle = 1s;          // Between passes with nothing to do.
 constexpr auto kLeadInterval = 2s;  // A third of the lease.
 constexpr auto kGatewaysInterval = 2s;
 constexpr auto kAllocateInterval = 1s;  // Hold times end without anybody saying so.
+constexpr auto kReseedInterval = 2s;
 // How long the leader waits for the others' copies of a ledger that Redis lost: they write their
 // presence every two seconds, and notice the loss within the five seconds between two checks.
 constexpr auto kRebuildAlone = 2500ms;
@@ -225,23 +226,25 @@ bool Coordinator::would_lose_services() const {
 awaitable<Result<bool>> Coordinator::may_bring_back(const store::SourceView& view) {
   if (!would_lose_services()) co_return true;
   if (!programmer_.tried()) co_return false;
-  store::RedisCommand exists;
-  exists.push_back("EXISTS");
-  exists.push_back(store::keys::accept(view.state.source()));
-  const auto accepted = co_await redis_.command(std::move(exists));
+  store::RedisCommand get;
+  get.push_back("GET");
+  get.push_back(store::keys::accept(view.state.source()));
+  const auto accepted = co_await redis_.command(std::move(get));
   if (!accepted) co_return Error{accepted.error()};
-  if (accepted->integer == 1) co_return true;
+  if (accepted->is_string() && accepted->text == view.incarnation) co_return true;
   if (auto left_out = held_log_.admit())
     spdlog::error(
         "source held source={} reason=\"neither disk nor redis has all of it, but the dataplane "
-        "serves VIPs of it\" advice=\"apply its manifests again; or, if they are to go: sluice "
-        "source accept {}\" left_out={}",
+        "serves VIPs of it\" advice=\"apply its manifests again; if some are to go, then: "
+        "sluice source accept {}\" left_out={}",
         view.state.source(), view.state.source(), *left_out);
   co_return false;
 }
 
 awaitable<Status> Coordinator::reseed() {
-  if (!reader_.read_once()) co_return Ok{};
+  const auto now = Clock::now();
+  // What was brought back is known only once the reader has seen it.
+  if (!reader_.read_once() || now - reseeded_at_ < kReseedInterval) co_return Ok{};
   for (const store::SourceView& view : reader_.sources()) {
     if (view.reseed == store::Reseed::kNo) continue;
     const auto may = co_await may_bring_back(view);
@@ -252,6 +255,7 @@ awaitable<Status> Coordinator::reseed() {
     const auto report =
         co_await store::reseed(redis_, lead_.leader(), disk, view.reseed, options_.version);
     if (!report) co_return Error{report.error()};
+    reseeded_at_ = now;
     spdlog::info("source brought back source={} created={} configured={} unchanged={}",
                  view.state.source(), report->created, report->configured, report->unchanged);
   }

@@ -98,12 +98,13 @@ class Coordinator {
   store::StatusWriter own_writer_, merged_writer_;
   Signal wake_;
   Backoff reconnect_;
-  LogLimiter connect_log_, failure_log_, held_log_;
+  LogLimiter connect_log_, failure_log_, held_log_{1};
 
   const std::int64_t started_unix_ms_;
   bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
   bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, recalled_ = false;
-  Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{};
+  Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{},
+      reseeded_at_{};
   std::optional<Clock::time_point> rebuild_since_;
   std::string presence_written_;
   std::vector<store::Gateway> gateways_;

@@ -49,8 +49,11 @@ awaitable<void> Programmer::run() {
   while (!stopping_) {
     if (link_.up()) {
       co_await step();
-    } else {
+    } else if (const auto left = connect_at_ - Clock::now(); left <= Clock::duration::zero()) {
       co_await connect();
+    } else {
+      if (dirty_) preview();
+      co_await wake_.wait(std::chrono::ceil<std::chrono::milliseconds>(left));
     }
   }
   link_.close();
@@ -67,8 +70,7 @@ awaitable<void> Programmer::connect() {
     }
     if (auto left_out = connect_log_.admit())
       spdlog::warn("dataplane unreachable error=\"{}\" left_out={}", error_, *left_out);
-    if (dirty_) preview();
-    co_await wake_.wait(reconnect_.next());
+    connect_at_ = Clock::now() + reconnect_.next();
     co_return;
   }
   reconnect_.reset();
@@ -106,8 +108,8 @@ awaitable<void> Programmer::step() {
 
 // Without a dataplane the conditions still tell what would be served; the ids are a draft.
 void Programmer::preview() {
+  dirty_ = false;  // A connection makes it true again, and so does what is missing to be ready.
   if (!hooks_.ready()) return;
-  dirty_ = false;
   reconciler_.refresh();
   IdAllocator draft;
   draft.load(ids_.save());

@@ -74,9 +74,9 @@ class Programmer {
   DataplaneLink link_;
   Signal wake_;
   Backoff reconnect_, retry_;
-  LogLimiter connect_log_, refusal_log_;
+  LogLimiter connect_log_{1}, refusal_log_;
   bool stopping_ = false, dirty_ = true, tried_ = false;
-  Clock::time_point retry_at_{}, polled_{};
+  Clock::time_point connect_at_{}, retry_at_{}, polled_{};
   std::uint64_t last_generation_ = 0;
   std::string error_ = "not connected yet";
   std::map<ServiceKey, ServiceOutcome> outcomes_;
