@@ -236,7 +236,8 @@ asio::awaitable<Result<bool>> Publisher::finish(v1::SourceMarker marker, bool fo
                                          });
     if (!scanned) co_return Error{scanned.error()};
     bool same = hash->marker && !force &&
-                hash->marker->reseeded_incarnation() == marker.reseeded_incarnation();
+                hash->marker->reseeded_incarnation() == marker.reseeded_incarnation() &&
+                hash->marker->reseeded_sequence() == marker.reseeded_sequence();
     for (const v1::Kind kind : all_kinds()) {
       const bool promised =
           std::ranges::find(marker.complete(), static_cast<int>(kind)) != marker.complete().end();

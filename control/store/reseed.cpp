@@ -21,6 +21,8 @@ class Reseeder {
   asio::awaitable<Result<PublishReport>> run(v1::DiskSource copy, Reseed mode) {
     std::vector<v1::Object> objects(copy.objects().begin(), copy.objects().end());
     PublishReport report;
+    auto before = co_await read_source_hash(redis_, kManualSource);
+    if (!before) co_return Error{before.error()};
     auto changes = co_await publisher_.write(std::move(objects), mode == Reseed::kFill);
     if (!changes) co_return Error{changes.error()};
     for (const Change change : *changes) {
@@ -38,9 +40,13 @@ class Reseeder {
     }
     v1::SourceMarker marker;
     for (const v1::Kind kind : all_kinds()) marker.add_complete(kind);
-    marker.set_reseeded_incarnation(copy.incarnation());
-    marker.set_reseeded_sequence(copy.sequence());
-    auto finished = co_await publisher_.finish(std::move(marker), true);
+    // A repair within an incarnation adds nothing to where that incarnation came from.
+    const bool repair = mode == Reseed::kFill && before->incarnation == copy.incarnation();
+    marker.set_reseeded_incarnation(repair ? copy.marker().reseeded_incarnation()
+                                           : copy.incarnation());
+    marker.set_reseeded_sequence(repair ? copy.marker().reseeded_sequence() : copy.sequence());
+    const bool wrote = report.created + report.configured > 0 || mode == Reseed::kReplace;
+    auto finished = co_await publisher_.finish(std::move(marker), wrote);
     if (!finished) co_return Error{finished.error()};
     report.marker_written = *finished;
     co_return report;

@@ -90,7 +90,12 @@ TEST_F(ReseedTest, LostObjectsAreBroughtBackAndCountedAgain) {
   seed(saved());
   EXPECT_TRUE(until([this] { return observer.manual().state.state() == "synced"; }));
   EXPECT_EQ(hash().count(v1::KIND_SERVICE), 3u);
+  EXPECT_EQ(hash().marker->reseeded_incarnation(), "");  // Still the history it was.
   EXPECT_EQ(observer.deletes, 0);
+  const std::uint64_t sequence = hash().sequence;
+  settle();
+  seed(saved());
+  EXPECT_EQ(hash().sequence, sequence);  // Nothing to repair, nothing written.
 }
 
 TEST_F(ReseedTest, OnlyTheLeaderReseeds) {
