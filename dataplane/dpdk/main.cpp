@@ -64,6 +64,8 @@ void reload(const std::string& file, v1::GatewayConfig& running, Runtime& runtim
   // What waits for a restart still differs at the next reload, and is named again.
   *running.mutable_logging() = fresh->logging();
   running.mutable_dataplane()->set_idle(fresh->dataplane().idle());
+  running.mutable_dataplane()->mutable_slow_path()->set_packets_per_second(
+      fresh->dataplane().slow_path().packets_per_second());
   init_logging(running.logging(), kProgram);
   runtime.reconfigure(running.dataplane());
   spdlog::info("configuration read again applied={}", joined(changes.applied));

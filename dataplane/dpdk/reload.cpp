@@ -7,7 +7,11 @@
 namespace sluice {
 namespace {
 
-constexpr std::array<std::string_view, 2> kApplied{"logging", "dataplane.idle"};
+constexpr std::array<std::string_view, 3> kApplied{
+    "logging",
+    "dataplane.idle",
+    "dataplane.slowPath.packetsPerSecond",
+};
 
 bool is_within(std::string_view path, std::string_view field) {
   return path.starts_with(field) && (path.size() == field.size() || path[field.size()] == '.');

@@ -47,7 +47,11 @@ PipelineConfig pipeline_config(const v1::Dataplane& config, const Ports& ports, 
   out.backend_capacity = config.tables().backends();
   out.icmp_per_second = config.slow_path().icmp_per_second();
   out.steering.resize(ports.id_limit());
-  for (const Port& port : ports.all()) out.steering[port.id] = port.steering;
+  out.port_mac.resize(ports.id_limit());
+  for (const Port& port : ports.all()) {
+    out.steering[port.id] = port.steering;
+    out.port_mac[port.id] = port.mac;
+  }
   out.memory = dpdk_table_memory(static_cast<int>(rte_lcore_to_socket_id(lcore)));
   return out;
 }
@@ -215,6 +219,7 @@ void Runtime::stop() {
 void Runtime::reconfigure(const v1::Dataplane& config) {
   exchange_.idle = idle_of(config);
   exchange_.slow_path_rate.set(config.slow_path().packets_per_second());
+  slow_path_->set_packets_per_second(config.slow_path().packets_per_second());
 }
 
 void Runtime::publish(std::shared_ptr<const ForwardingState> state) {
