@@ -9,7 +9,7 @@
 #   north 10.0.1.0/24 fd00:0:0:1::/64   gw .1, client .2, router .254 (::1 ::2 ::fe)
 #   south 10.0.2.0/24 fd00:0:0:2::/64   gw .1, backends .11 and on, router .254
 #   far   10.0.3.0/24 fd00:0:0:3::/64   router .254, far backends .11 and on
-#   VIPs  192.0.2.0/24 2001:db8:0:1::/64  routed by client and router to gw
+#   VIPs  192.0.2.0/24 2001:db8:1::/64  routed by client and router to gw
 #
 # bed_start NAME makes the folder $BED_DIR and the namespaces; everything is taken down on exit,
 # also on failure. Needs root. BUILD: where the programs are (default build/release).
@@ -140,14 +140,14 @@ bed_start() {
     net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0 \
     net.ipv4.conf.br-north.send_redirects=0 net.ipv4.conf.br-south.send_redirects=0
   ip -n "$BED-net" route add 192.0.2.0/24 via 10.0.1.1
-  ip -n "$BED-net" -6 route add 2001:db8:0:1::/64 via fd00:0:0:1::1
+  ip -n "$BED-net" -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
   bed_link client eth0 br-north
   ip -n "$BED-client" addr add 10.0.1.2/24 dev eth0
   ip -n "$BED-client" -6 addr add fd00:0:0:1::2/64 dev eth0 nodad
   ip -n "$BED-client" route add default via 10.0.1.254
   ip -n "$BED-client" -6 route add default via fd00:0:0:1::fe
   ip -n "$BED-client" route add 192.0.2.0/24 via 10.0.1.1
-  ip -n "$BED-client" -6 route add 2001:db8:0:1::/64 via fd00:0:0:1::1
+  ip -n "$BED-client" -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
   # The gateway's wires. The kernel must not see what arrives on them a second time: the port's own
   # copy is Sluice's. A NIC bound to DPDK has no such twin.
   in_ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=1

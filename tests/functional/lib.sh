@@ -50,7 +50,7 @@ pool() {
 apiVersion: sluice.dev/v1
 kind: AddressPool
 metadata: {name: test}
-spec: {addresses: [192.0.2.0/28, "2001:db8:0:1::/120"]}
+spec: {addresses: [192.0.2.0/28, "2001:db8:1::/120"]}
 YAML
 }
 # service NAME MODE HTTP-PORT TALK-PORT: dual stack, TCP and UDP, over app=web.
