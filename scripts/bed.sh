@@ -232,7 +232,7 @@ http {
   uwsgi_temp_path $BED_DIR/tmp-$1; scgi_temp_path $BED_DIR/tmp-$1;
   server {
     listen 8080 backlog=4096; listen [::]:8080 ipv6only=on backlog=4096;
-    keepalive_timeout 0;
+    keepalive_timeout 0; add_header X-Backend $1;
     location = / { return 200 "$1\n"; }
     location = /client { return 200 "\$remote_addr\n"; }
     location /slow/ { alias $BED_DIR/www/; limit_rate ${BED_SLOW_RATE:-4m}; }
@@ -247,7 +247,7 @@ CONF
 # bed_vip SERVICE FAMILY (4 or 6): the address the Service was given; fails while there is none.
 bed_vip() {
   local pattern=:
-  [ "$2" = 4 ] && pattern='\.'
+  [ "$2" = 4 ] && pattern='[.]'
   bed_sluice get services "$1" -o json |
     jq -er '[.status.loadBalancer.ingress[]?.ip | select(test("'$pattern'"))][0]'
 }

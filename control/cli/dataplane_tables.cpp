@@ -201,7 +201,7 @@ Table flow_table(const v1::Flows& flows, bool wide) {
 }
 
 Table drop_table(const v1::Statistics& statistics, bool all) {
-  Table table({"DROP-REASON", "PACKETS", "MEANING"});
+  Table table({"COUNTER", "PACKETS", "MEANING"});
   for (const v1::DropCounter& drop : statistics.drops())
     if (all || drop.packets() > 0) table.add({drop.reason(), number(drop.packets()), drop.help()});
   return table;

@@ -65,6 +65,18 @@ class Selection {
   }
 
   const Objects& chosen() const { return chosen_; }
+  // Services: their status as kubectl shows it, from what the gateways say of them.
+  void add_status(const MergedStatuses& statuses) {
+    for (store::StoredObject& stored : listing_.objects) {
+      const auto found = statuses.find({stored.key.source, stored.key.ns, stored.key.name});
+      if (found == statuses.end() || !stored.object.has_service()) continue;
+      v1::ServiceObjectStatus& status = *stored.object.mutable_service()->mutable_status();
+      status.Clear();
+      for (const std::string& address : found->second.addresses())
+        status.mutable_load_balancer()->add_ingress()->set_ip(address);
+      *status.mutable_conditions() = found->second.conditions();
+    }
+  }
   int report_missing() const {
     for (const std::string& text : missing_) fail(text);
     return missing_.empty() ? kExitOk : kExitFailed;
@@ -149,9 +161,14 @@ int get_objects(Context& context, Resource resource, const GetOptions& options) 
   const v1::Kind kind = resource == Resource::endpoints && !structured(options)
                             ? v1::KIND_SERVICE
                             : resource_kind(resource);
-  const auto selection = Selection::read(context, **redis, kind, options);
+  auto selection = Selection::read(context, **redis, kind, options);
   if (!selection) return fail(selection.error());
   if (structured(options)) {
+    if (kind == v1::KIND_SERVICE) {
+      const auto statuses = statuses_of(context, **redis, selection->chosen());
+      if (!statuses) return fail(statuses.error());
+      selection->add_status(*statuses);
+    }
     if (!selection->chosen().empty() || options.names.empty())
       print_objects(selection->chosen(), options);
     return selection->report_missing();

@@ -72,7 +72,7 @@ check "no backend left: refused over IPv6" bed_wait 10 refused "$vip6"
 
 # Deleting the Service takes its address off the gateway.
 bed_sluice delete service web || bed_fail "delete service"
-held() { in_ns gw ip addr show dev sluice-vip | grep -qw "$1"; }
+held() { in_ns gw ip addr show dev sluice-vips | grep -qw "$1"; }
 not_held() { ! held "$1"; }
 check "the address leaves the VIP interface" bed_wait 10 not_held "$vip4"
 check "the other Service's stays" held "$quiet4"
