@@ -108,9 +108,9 @@ wrong() {  # TEXT SED-EXPRESSION PART...
   fi
 }
 check "a good configuration" "$BUILD/control/cli/sluice" check config "$BED_DIR/gateway.yaml"
-wrong "workers: 0" 's/workers: .*/workers: 0/' wrong.yaml:8 workers
-wrong "idle: sleepy" 's/idle: .*/idle: sleepy/' wrong.yaml:9 sleepy spin back-off
-wrong "an unknown field" 's/idle: /ideal: /' wrong.yaml:9 ideal
-wrong "text for a number" 's/packetBuffers: .*/packetBuffers: many/' wrong.yaml:11 many
+wrong "workers: 0" 's/workers: .*/workers: 0/' wrong.yaml:9 workers 64
+wrong "idle: sleepy" 's/idle: .*/idle: sleepy/' wrong.yaml:10 sleepy spin back-off
+wrong "an unknown field" 's/idle: /ideal: /' wrong.yaml:10 ideal
+wrong "text for a number" 's/packetBuffers: .*/packetBuffers: many/' wrong.yaml:12 many
 check "requests go on" still_serves
 passed

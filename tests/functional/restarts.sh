@@ -58,9 +58,11 @@ contains "held connections: $answer" "$answer" "same 100 moved 0 broken 0"
 
 gone() { ! bed_sluice get backends | grep -q 10.0.2.19; }
 bed_wait 10 gone || bed_fail "web-4 is still a backend"
-routes=$(in_ns gw ip route; in_ns gw ip -6 route | grep -v fe80)
+# Without a dataplane the TAPs have no carrier; routes stay.
+gateway_routes() { { in_ns gw ip route; in_ns gw ip -6 route | grep -v fe80; } | sed 's/ linkdown//'; }
+routes=$(gateway_routes)
 bed_kill dataplane KILL
-equals "the gateway's routes are still there" "$(in_ns gw ip route; in_ns gw ip -6 route | grep -v fe80)" "$routes"
+equals "the gateway's routes are still there" "$(gateway_routes)" "$routes"
 contains "and its addresses" "$(in_ns gw ip -br addr show dev north)" 10.0.1.1/24
 start=$(date +%s%N)
 bed_spawn dataplane gw "$BUILD/dataplane/dpdk/sluice-dataplane" --config "$BED_DIR/gateway.yaml"
