@@ -177,6 +177,7 @@ dataplane:
   idle: back-off
   memory:
     packetBuffers: 16384
+  tables: {flowsIPv4: 131072, flowsIPv6: 65536, natFlows: 65536}
   ports:
     - name: north
       device: net_af_packet0,iface=wire-north,blocksz=65536,framesz=2048,framecnt=4096,qdisc_bypass=1$queues
