@@ -12,7 +12,7 @@
 #   VIPs  192.0.2.0/24 2001:db8:1::/64  routed by client and router to gw
 #
 # bed_start NAME makes the folder $BED_DIR and the namespaces; everything is taken down on exit,
-# also on failure. Needs root. BUILD: where the programs are (default build/release).
+# also on failure, and then the function named by $BED_AT_EXIT is called. Needs root. BUILD: where the programs are (default build/release).
 
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${BUILD:-$SOURCE/build/release}
@@ -22,10 +22,11 @@ bed_say() { printf '%s\n' "$*"; }
 bed_fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 
 # in_ns NAMESPACE COMMAND...
+# By nsenter: `ip netns exec` wants to mount, which a container or chroot may refuse.
 in_ns() {
   local ns=$1
   shift
-  ip netns exec "$BED-$ns" "$@"
+  nsenter --net="/run/netns/$BED-$ns" -- "$@"
 }
 
 # bed_wait SECONDS COMMAND...: until COMMAND succeeds, or fails when the time is over.
@@ -47,7 +48,7 @@ bed_spawn() {
   if [ "$ns" = - ]; then
     "$@" >>"$BED_DIR/$name.log" 2>&1 </dev/null &
   else
-    ip netns exec "$BED-$ns" "$@" >>"$BED_DIR/$name.log" 2>&1 </dev/null &
+    nsenter --net="/run/netns/$BED-$ns" -- "$@" >>"$BED_DIR/$name.log" 2>&1 </dev/null &
   fi
   BED_PIDS[$name]=$!
 }
@@ -84,6 +85,7 @@ bed_stop() {
     mkdir -p "$BED_KEEP_LOGS" && cp -r "$BED_DIR"/. "$BED_KEEP_LOGS"/ 2>/dev/null
   fi
   rm -rf "$BED_DIR"
+  [ -z "${BED_AT_EXIT:-}" ] || "$BED_AT_EXIT"
   exit "$code"
 }
 

@@ -78,7 +78,7 @@ bed_talk() { bed_spawn "talk-$1" "$1" "$BUILD/tests/support/talk" serve "$1" 900
 hold_start() {
   local id=$1
   mkfifo "$BED_DIR/$id.in" "$BED_DIR/$id.out"
-  ip netns exec "$BED-client" "$BUILD/tests/support/talk" hold "$4" "$2" "$3" \
+  nsenter --net="/run/netns/$BED-client" -- "$BUILD/tests/support/talk" hold "$4" "$2" "$3" \
     <"$BED_DIR/$id.in" >"$BED_DIR/$id.out" 2>>"$BED_DIR/$id.log" &
   BED_PIDS[$id]=$!
   eval "exec {hold_in_$id}>\"\$BED_DIR/\$id.in\" {hold_out_$id}<\"\$BED_DIR/\$id.out\""
