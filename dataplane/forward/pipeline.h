@@ -28,7 +28,6 @@ struct PipelineConfig {
   std::uint32_t icmp_per_second = 1000;  // RST and ICMP made here.
   std::uint8_t secret[16] =
       {};  // Keys the connection tables; the same for all workers of a process.
-  std::uint64_t maglev_seed = 0;  // Keys the choice of a slot; the same on every gateway.
   // By DPDK port number: how flows that enter there are spread over workers.
   std::vector<std::shared_ptr<const Steering>> steering;
   // By DPDK port number: the ports' own MACs; frames for another one are dropped. Empty: not

@@ -65,9 +65,8 @@ class Flows {
     return time_to_live<Family>(at(i, pass_.parsed().l3[lane_.packet[i]])) <= 1;
   }
   std::uint64_t hash_of(unsigned i) const {
-    return flow_hash<Family>(pass_.worker.config.maglev_seed, lane_.source[i],
-                             lane_.key[i].client_port, lane_.destination[i], lane_.key[i].vip_port,
-                             protocol(i));
+    return flow_hash<Family>(pass_.state.maglev_seed(), lane_.source[i], lane_.key[i].client_port,
+                             lane_.destination[i], lane_.key[i].vip_port, protocol(i));
   }
   NextHopIndex towards(unsigned i, std::uint32_t backend) const {
     return backend_next_hop(pass_.routing, backend, [&] { return hash_of(i); });

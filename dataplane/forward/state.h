@@ -142,6 +142,8 @@ class ForwardingState {
         vip.maglev[maglev_slot(flow_hash, static_cast<std::uint32_t>(vip.maglev.size()))]);
   }
   std::uint64_t generation() const { return generation_; }
+  // Keys flow_hash(); the same on every gateway of a cluster.
+  std::uint64_t maglev_seed() const { return maglev_seed_; }
 
   // Off the hot path: from a connection table's key back to its VIP; nullptr when there is none any
   // more.
@@ -202,7 +204,7 @@ class ForwardingState {
            std::memcmp(a.data(), b.data(), Family::kAddressBytes) == 0;
   }
 
-  std::uint64_t generation_ = 0;
+  std::uint64_t generation_ = 0, maglev_seed_ = 0;
   PagedHash<VipBlock> vips_;
   PagedHash<AddressBlock> addresses_;
   PagedArray<BackendRecord> backends_;

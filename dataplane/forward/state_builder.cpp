@@ -68,6 +68,7 @@ Result<StateBuilder::Built> StateBuilder::build(std::uint64_t generation,
   }
   next_ = std::make_shared<ForwardingState>(*base_);
   next_->generation_ = generation;
+  if (maglev_seed_) next_->maglev_seed_ = *maglev_seed_;
   complete_scope();
   // What is named comes first and goes last; room is made before it is taken.
   Status status = apply_addresses();

@@ -95,6 +95,8 @@ class StateBuilder {
   void remove_vip(const VipId& vip) { vips_[vip] = std::nullopt; }
   void remove_backend(std::uint32_t id) { backends_[id] = std::nullopt; }
   void remove_address(const IpAddress& address) { addresses_[address] = std::nullopt; }
+  // Not set: the base's stays, whatever the scope.
+  void set_maglev_seed(std::uint64_t seed) { maglev_seed_ = seed; }
 
   struct Built {
     std::shared_ptr<const ForwardingState> state;
@@ -136,6 +138,7 @@ class StateBuilder {
   std::map<VipId, std::optional<VipSpec>> vips_;
   std::map<std::uint32_t, std::optional<BackendSpec>> backends_;
   std::map<IpAddress, std::optional<AddressSpec>> addresses_;
+  std::optional<std::uint64_t> maglev_seed_;
   std::shared_ptr<ForwardingState> next_;
   std::vector<std::uint32_t> touched_ids_;  // VIP ids that gained or lost a VIP.
   Built built_;

@@ -174,15 +174,18 @@ class Tracer {
     return false;
   }
 
+  std::uint64_t hash_of_flow() const {
+    return flow_hash<Family>(state_.maglev_seed(), source_, source_port(), destination_,
+                             destination_port(), input_.protocol);
+  }
+
   bool choose_backend() {
     const VipBlock& vip = *result_.vip;
     if (!may_start(vip.mode, input_.protocol, input_.tcp_flags)) {
       refuse("flow", DropReason::tcp_no_flow, "without a SYN nothing begins a NAT flow");
       return false;
     }
-    const std::uint64_t seed = workers_.empty() ? 0 : workers_[0]->config().maglev_seed;
-    const std::uint64_t hash = flow_hash<Family>(seed, source_, source_port(), destination_,
-                                                 destination_port(), input_.protocol);
+    const std::uint64_t hash = hash_of_flow();
     result_.backend = state_.choose(vip, hash);
     if (result_.backend == nullptr) {
       refuse("backend", DropReason::no_backend, "the Service has no usable backend");
@@ -203,9 +206,7 @@ class Tracer {
     step("mode", result_.mode == Mode::nat
                      ? "nat: source and destination are rewritten, replies come back here"
                      : "dsr-mac: only MAC addresses are rewritten, the backend replies itself");
-    const std::uint64_t seed = workers_.empty() ? 0 : workers_[0]->config().maglev_seed;
-    const std::uint64_t hash = flow_hash<Family>(seed, source_, source_port(), destination_,
-                                                 destination_port(), input_.protocol);
+    const std::uint64_t hash = hash_of_flow();
     result_.next_hop_index = backend_next_hop(routing_, backend.id, [hash] { return hash; });
     result_.next_hop = read_hop(routing_, result_.next_hop_index);
     const DropReason reason = next_hop_refusal(result_.next_hop, result_.mode == Mode::dsr_mac);

@@ -154,6 +154,7 @@ ReplyStream report(const Generations& generations, const std::string& boot,
   head.mutable_report()->set_boot(boot);
   head.mutable_report()->set_generation(generations.serving()->generation());
   head.mutable_report()->set_swept_generation(generations.swept());
+  head.mutable_report()->set_maglev_seed(generations.serving()->maglev_seed());
   if (!full) return one_reply(std::move(head));
   auto all = std::make_shared<const Listing>(list(generations.serving(), true, true, true));
   const std::size_t count = all->addresses.size() + all->backends.size() + all->vips.size();

@@ -56,6 +56,7 @@ Result<v1::ApplyReply> Transaction::begin(Client client, const v1::ApplyBegin& r
   open_.emplace(Open{client, request.generation(),
                      StateBuilder(generations_.serving(), generations_.limits(), scope), 0,
                      Clock::now()});
+  open_->builder.set_maglev_seed(request.maglev_seed());
   return reply();
 }
 

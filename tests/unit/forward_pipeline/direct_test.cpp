@@ -106,6 +106,39 @@ TYPED_TEST(Direct, WeakUntilSeenAgainAndAcknowledged) {
   EXPECT_EQ(state_of<TypeParam>(gateway, 4, 80, 1), std::nullopt);
 }
 
+// The backends of clients 0 to 199, whose packets carry `flags`.
+template <typename Family>
+std::vector<NextHopIndex> choices(Gateway& gateway, std::uint8_t flags) {
+  std::vector<NextHopIndex> all;
+  for (unsigned n = 0; n < 200; ++n)
+    all.push_back(gateway.process(0, build(from_client<Family>(n, flags))).next_hop);
+  return all;
+}
+
+TYPED_TEST(Direct, TheGenerationsSeedChoosesAndMovesNoFlowWhenItChanges) {
+  Gateway gateways[3];
+  const std::uint64_t seeds[3] = {1, 1, 0x8000000000000001u};
+  std::vector<NextHopIndex> chosen[3];
+  for (unsigned i = 0; i < 3; ++i) {
+    gateways[i].serve<TypeParam>(8, Mode::dsr_mac);
+    separate_hops(gateways[i]);
+    gateways[i].change([&](StateBuilder& builder) { builder.set_maglev_seed(seeds[i]); });
+    chosen[i] = choices<TypeParam>(gateways[i], kTcpSyn);
+  }
+  EXPECT_EQ(chosen[0], chosen[1]) << "gateways of one cluster agree";
+  unsigned equal = 0;
+  for (unsigned n = 0; n < 200; ++n) equal += chosen[0][n] == chosen[2][n];
+  EXPECT_LT(equal, 60u) << "by chance an eighth of 200";
+
+  gateways[0].change([&](StateBuilder& builder) { builder.set_maglev_seed(seeds[2]); });
+  EXPECT_EQ(choices<TypeParam>(gateways[0], kTcpAck), chosen[0]) << "what is tracked stays";
+  Gateway fresh;
+  fresh.serve<TypeParam>(8, Mode::dsr_mac);
+  separate_hops(fresh);
+  fresh.change([&](StateBuilder& builder) { builder.set_maglev_seed(seeds[2]); });
+  EXPECT_EQ(choices<TypeParam>(fresh, kTcpAck), chosen[2]) << "flows known elsewhere, too";
+}
+
 TYPED_TEST(Direct, EstablishedSurviveWhenBackendsComeAndGoAndRestarts) {
   constexpr unsigned kConnections = 5000;
   Gateway gateway;

@@ -37,6 +37,7 @@ std::string backend_text(const BackendRecord& backend) {
 TYPED_TEST(Trace, FindsTheBackendAndWorkerThePacketThenGets) {
   Gateway gateway(2);
   gateway.serve<TypeParam>(5);
+  gateway.change([](StateBuilder& builder) { builder.set_maglev_seed(0x0123456789abcdefu); });
   for (unsigned n = 0; n < 300; ++n) {
     const Packet p = from_client<TypeParam>(n, kTcpSyn, n % 2 == 0 ? kProtocolTcp : kProtocolUdp);
     const TraceResult before = trace_of(gateway, p);

@@ -76,6 +76,25 @@ TEST_F(ApplyTest, DeltaChangesItsBaseAlone) {
   EXPECT_THAT(client->apply(2, 0, delta).error(), HasSubstr("not greater than 2"));
 }
 
+TEST_F(ApplyTest, TheSeedOfBeginIsTheNewGenerationsAndIsReported) {
+  const auto commit = [&](std::uint64_t generation, std::uint64_t base, std::uint64_t seed) {
+    EXPECT_THAT(client->begin(generation, base, seed).error(), IsEmpty());
+    EXPECT_THAT(client->part(base == 0 ? web() : v1::ApplyPart()).error(), IsEmpty());
+    EXPECT_EQ(client->report().generation(), base) << "nothing changes before the commit";
+    const v1::Reply reply = client->commit();
+    EXPECT_THAT(reply.error(), IsEmpty());
+    EXPECT_EQ(reply.apply().tables_built(), base == 0 ? 2u : 0u);
+    EXPECT_EQ(host->published()->maglev_seed(), seed);
+    EXPECT_EQ(client->report(false).maglev_seed(), seed);
+    EXPECT_EQ(client->report(true).maglev_seed(), seed);
+  };
+  EXPECT_EQ(client->report().maglev_seed(), 0u);
+  commit(1, 0, 0xfedcba9876543210u);
+  commit(2, 1, 7);
+  EXPECT_EQ(host->published()->vip_count(), 2u);
+  commit(3, 2, 0);  // Not inherited.
+}
+
 TEST_F(ApplyTest, OneTransactionAtATimeAndItsOwnersEndEndsIt) {
   Client other(path);
   other.hello();

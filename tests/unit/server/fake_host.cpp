@@ -139,10 +139,11 @@ v1::Reply Client::hello(std::uint32_t major) {
   return ask(request);
 }
 
-v1::Reply Client::begin(std::uint64_t generation, std::uint64_t base) {
+v1::Reply Client::begin(std::uint64_t generation, std::uint64_t base, std::uint64_t maglev_seed) {
   v1::Request request;
   request.mutable_apply_begin()->set_generation(generation);
   request.mutable_apply_begin()->set_base(base);
+  request.mutable_apply_begin()->set_maglev_seed(maglev_seed);
   return ask(request);
 }
 

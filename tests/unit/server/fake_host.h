@@ -74,7 +74,7 @@ class Client {
   void finish_sending();
 
   v1::Reply hello(std::uint32_t major = kProtocolMajor);
-  v1::Reply begin(std::uint64_t generation, std::uint64_t base);
+  v1::Reply begin(std::uint64_t generation, std::uint64_t base, std::uint64_t maglev_seed = 0);
   v1::Reply part(const v1::ApplyPart& part);
   v1::Reply commit();
   // Begin, one part and commit; the last reply, or the first refusal.

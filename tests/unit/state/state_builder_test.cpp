@@ -236,6 +236,22 @@ TEST_F(StateTest, CounterIndexComesBackOnlyWhenGivenBack) {
   EXPECT_THAT(swapped.retired_counters, IsEmpty());
 }
 
+TEST_F(StateTest, TheSeedIsTheGenerationsOwnAndStaysUnlessSet) {
+  EXPECT_EQ(ForwardingState().maglev_seed(), 0u);
+  serve_web();
+  const VipBlock* v4 = find("192.0.2.1", 80);
+  const auto before = state;
+  Builder seeded = change();
+  seeded.set_maglev_seed(~std::uint64_t{6});
+  EXPECT_EQ(take(seeded).tables_built, 0u);
+  EXPECT_EQ(state->maglev_seed(), ~std::uint64_t{6});
+  EXPECT_EQ(before->maglev_seed(), 0u);
+  EXPECT_EQ(find("192.0.2.1", 80), v4) << "it keys the flows' hash, not the tables";
+  Builder other = change(Builder::Scope::whole);
+  take(other);
+  EXPECT_EQ(state->maglev_seed(), ~std::uint64_t{6});
+}
+
 TEST_F(StateTest, WholeScopeRemovesWhatItDoesNotMentionAndSharesTheRest) {
   serve_web();
   const VipBlock* v6 = find("2001:db8::1", 80);
