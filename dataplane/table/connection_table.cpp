@@ -3,6 +3,8 @@
 #include <new>
 #include <utility>
 
+#include "dataplane/table/flow_search_internal.h"
+
 namespace sluice {
 
 // The buckets that a newcomer can reach, breadth first: its own two, then those that the residents
@@ -63,11 +65,33 @@ unsigned empty_entries(const FlowBucket<Family>& bucket) {
   return empty;
 }
 
+static_assert(FlowSearchLayout::kEntries == FlowBucket<Ipv4>::kEntries &&
+              FlowSearchLayout::kEntries == FlowBucket<Ipv6>::kEntries);
+static_assert(FlowSearchLayout::kVipMask == flow_meta::kVipMask);
+static_assert(FlowSearchLayout::kStateMask == flow_meta::kStateMask << flow_meta::kStateShift);
+static_assert(FlowSearchLayout::kNoSlot == kNoSlot);
+
+template <typename Family>
+FlowSearch* flow_search(InstructionSet set) {
+  constexpr bool kIpv4 = Family::kAddressBytes == 4;
+  switch (set) {
+    case InstructionSet::avx512:
+      return kIpv4 ? sluice_flow_search_ipv4_avx512 : sluice_flow_search_ipv6_avx512;
+    case InstructionSet::avx2:
+      return kIpv4 ? sluice_flow_search_ipv4_avx2 : sluice_flow_search_ipv6_avx2;
+    case InstructionSet::sse:
+      return kIpv4 ? sluice_flow_search_ipv4_sse : sluice_flow_search_ipv6_sse;
+    default:
+      return kIpv4 ? sluice_flow_search_ipv4_scalar : sluice_flow_search_ipv6_scalar;
+  }
+}
+
 }  // namespace
 
 template <typename Family>
 std::unique_ptr<ConnectionTable<Family>> ConnectionTable<Family>::create(
-    std::size_t capacity, const std::uint8_t (&secret)[16], TableMemory memory) {
+    std::size_t capacity, const std::uint8_t (&secret)[16], TableMemory memory,
+    InstructionSet set) {
   if (capacity > std::size_t{1} << 30) return nullptr;
   if (capacity == 0) capacity = 1;
   std::unique_ptr<ConnectionTable> made(new (std::nothrow) ConnectionTable);
@@ -75,6 +99,7 @@ std::unique_ptr<ConnectionTable<Family>> ConnectionTable<Family>::create(
   // Four slots a bucket, 4/3 slots a flow: a bucket for every three flows. Two at least, so that a
   // flow's two candidates differ.
   const std::size_t buckets = capacity <= 3 ? 2 : (capacity + 2) / 3;
+  made->search_ = flow_search<Family>(set);
   made->bytes_ = buckets * sizeof(Bucket);
   made->memory_ = std::move(memory);
   made->table_ = static_cast<Bucket*>(made->memory_.allocate(made->bytes_));

@@ -24,6 +24,8 @@
 
 #include "dataplane/packet/family.h"
 #include "dataplane/table/flow_entry.h"
+#include "dataplane/table/flow_search.h"
+#include "dataplane/table/instruction_set.h"
 #include "dataplane/table/keyed_hash.h"
 #include "dataplane/table/table_memory.h"
 
@@ -73,10 +75,12 @@ class ConnectionTable {
   };
 
   // `secret`: 16 bytes made at boot; keys the hash so that no stranger can fill chosen buckets.
+  // `set`: one that this machine supports; runs find() of a Batch.
   // nullptr when `memory` has not enough, or `capacity` is beyond 2^30.
   static std::unique_ptr<ConnectionTable> create(std::size_t capacity,
                                                  const std::uint8_t (&secret)[16],
-                                                 TableMemory memory = TableMemory::heap());
+                                                 TableMemory memory = TableMemory::heap(),
+                                                 InstructionSet set = fastest_instruction_set());
   ~ConnectionTable();
   ConnectionTable(const ConnectionTable&) = delete;
   ConnectionTable& operator=(const ConnectionTable&) = delete;
@@ -85,6 +89,18 @@ class ConnectionTable {
   void prefetch(Hash hash) const;
   // The entry's slot, or kNoSlot. Valid until the next insert(); erase() moves no other entry.
   Slot find(const Key& key, Hash hash) const;
+
+  // The look-ups of a burst: add() every key, which hashes it and begins to load its buckets, then
+  // find() them all. Nothing else happens to the table in between.
+  struct Batch {
+    static constexpr unsigned kMax = 64;
+    unsigned count = 0;
+    FlowWords<Family> key[kMax];
+    Hash hash[kMax];
+    Slot slot[kMax];  // Made by find(): as that of a single key.
+  };
+  Hash add(Batch& batch, const Key& key) const;  // batch.count is below kMax.
+  void find(Batch& batch) const;
 
   // Called before an entry is dropped to make room, at most once in an insert(): lets the caller
   // free its NAT record. Of a flow with two weak entries, inserting the second may drop the first.
@@ -158,6 +174,7 @@ class ConnectionTable {
   Bucket* table_ = nullptr;
   std::uint32_t bucket_count_ = 0;
   std::uint32_t capacity_ = 0, weak_quota_ = 0;
+  FlowSearch* search_ = nullptr;
   HashSecret secret_;
   Count size_{0}, weak_{0};
 
@@ -204,6 +221,21 @@ inline Slot ConnectionTable<Family>::find(const Key& key, Hash hash) const {
     if (at(slot).occupied()) return slot;
   }
   return kNoSlot;
+}
+
+template <typename Family>
+inline typename ConnectionTable<Family>::Hash ConnectionTable<Family>::add(Batch& batch,
+                                                                           const Key& key) const {
+  const unsigned i = batch.count++;
+  batch.key[i] = flow_words<Family>(key);
+  batch.hash[i] = hash_words(batch.key[i]);
+  prefetch(batch.hash[i]);
+  return batch.hash[i];
+}
+
+template <typename Family>
+inline void ConnectionTable<Family>::find(Batch& batch) const {
+  search_(table_, batch.key->data(), batch.hash->bucket, batch.count, batch.slot);
 }
 
 template <typename Family>

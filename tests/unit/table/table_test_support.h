@@ -56,11 +56,12 @@ FlowKey<Family> random_key(Random& random) {
 }
 
 template <typename Family>
-std::unique_ptr<ConnectionTable<Family>> make_table(std::size_t capacity, std::uint64_t seed = 1) {
+std::unique_ptr<ConnectionTable<Family>> make_table(
+    std::size_t capacity, std::uint64_t seed = 1, InstructionSet set = fastest_instruction_set()) {
   std::uint8_t secret[16];
   Random random(seed);
   for (auto& byte : secret) byte = static_cast<std::uint8_t>(random.next());
-  return ConnectionTable<Family>::create(capacity, secret);
+  return ConnectionTable<Family>::create(capacity, secret, TableMemory::heap(), set);
 }
 
 // Inserts with a callback that nobody expects to be called.
