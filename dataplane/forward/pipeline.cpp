@@ -16,7 +16,8 @@ constexpr std::size_t kBucketsPerPoll = 8;
 template <typename Family>
 bool create_flows(WorkerFlows<Family>& flows, std::uint32_t capacity,
                   const PipelineConfig& config) {
-  flows.table = ConnectionTable<Family>::create(capacity, config.secret, config.memory);
+  flows.table = ConnectionTable<Family>::create(capacity, config.secret, config.memory,
+                                                config.instruction_set);
   if (flows.table == nullptr) return false;
   std::uint64_t seed;
   std::memcpy(&seed, config.secret, sizeof(seed));

@@ -16,6 +16,7 @@
 #include "dataplane/forward/counters.h"
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
+#include "dataplane/table/instruction_set.h"
 #include "dataplane/table/steering.h"
 
 namespace sluice {
@@ -34,6 +35,7 @@ struct PipelineConfig {
   // checked.
   std::vector<std::array<std::uint8_t, 6>> port_mac;
   TableMemory memory = TableMemory::heap();
+  InstructionSet instruction_set = fastest_instruction_set();  // One that this machine supports.
 };
 
 template <typename Family>

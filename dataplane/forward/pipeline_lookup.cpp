@@ -98,14 +98,15 @@ void find_flows(Pass<Family>& pass) {
   const auto wanted = [&lane](unsigned i) {
     return lane.path[i] == Path::client || lane.path[i] == Path::reply;
   };
+  lane.look_ups.count = 0;
   for (unsigned i = 0; i < lane.count; ++i) {
-    if (!wanted(i)) continue;
-    lane.hash[i] = table.hash(lane.key[i]);
-    table.prefetch(lane.hash[i]);
+    if (wanted(i)) lane.hash[i] = table.add(lane.look_ups, lane.key[i]);
   }
+  table.find(lane.look_ups);
+  const Slot* found = lane.look_ups.slot;
   for (unsigned i = 0; i < lane.count; ++i) {
     if (!wanted(i)) continue;
-    lane.slot[i] = table.find(lane.key[i], lane.hash[i]);
+    lane.slot[i] = *found++;
     if (lane.slot[i] == kNoSlot) continue;
     const FlowLink link = table.link(lane.slot[i]);
     if (link.is_nat() && link != kNatTombstone) pass.flows.nat.records().prefetch(link.index());

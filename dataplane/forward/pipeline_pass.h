@@ -46,6 +46,8 @@ struct Lane {
   const VipBlock* vip[kMax];  // client.
   FlowKey<Family> key[kMax];  // client, reply.
   typename ConnectionTable<Family>::Hash hash[kMax];
+  typename ConnectionTable<Family>::Batch look_ups;  // Of client and reply, in the lane's order.
+  static_assert(ConnectionTable<Family>::Batch::kMax >= kMax);
   Slot slot[kMax];
 
   Action action[kMax];

@@ -67,6 +67,36 @@ TYPED_TEST(Nat, RewritesBothDirections) {
   }
 }
 
+// Bursts in which clients', backends' and nobody's packets alternate, by every instruction set: a
+// look-up that misses, or lands on another packet, shows in the addresses and ports.
+TYPED_TEST(Nat, EachPacketOfAMixedBurstMeetsItsOwnFlow) {
+  constexpr unsigned kFlows = 21;
+  for (const InstructionSet set : supported_instruction_sets()) {
+    Gateway gateway(1, [set](PipelineConfig& config) { config.instruction_set = set; });
+    gateway.serve<TypeParam>(3);
+    std::vector<Bytes> burst;
+    for (unsigned n = 0; n < kFlows; ++n) {
+      const Decoded forwarded = connect<TypeParam>(gateway, n);
+      Packet unwanted = from_client<TypeParam>(n);
+      unwanted.destination_port = 81;
+      burst.push_back(build(from_client<TypeParam>(n, kTcpAck)));
+      burst.push_back(build(unwanted));
+      burst.push_back(build(from_backend(forwarded, kTcpAck)));
+    }
+    const std::uint32_t records = gateway.pipelines[0]->nat_records();
+    const std::vector<Outcome> all = gateway.process_all(burst);
+    EXPECT_EQ(gateway.pipelines[0]->nat_records(), records);
+    for (unsigned n = 0; n < kFlows; ++n) {
+      ASSERT_EQ(all[3 * n].verdict, Verdict::transmit) << instruction_set_name(set) << " " << n;
+      EXPECT_EQ(build(from_backend(all[3 * n].decoded(), kTcpAck)), burst[3 * n + 2]);
+      ASSERT_EQ(all[3 * n + 2].verdict, Verdict::transmit);
+      const Decoded reply = all[3 * n + 2].decoded();
+      EXPECT_EQ(reply.destination, Net<TypeParam>::client(n));
+      EXPECT_EQ(reply.destination_port, 1024 + n);
+    }
+  }
+}
+
 TYPED_TEST(Nat, RepliesReachTheOwnerWithTwoWorkers) {
   Gateway gateway(2);
   gateway.serve<TypeParam>(3);
