@@ -193,6 +193,8 @@ void check_dataplane(const v1::GatewayConfig& config, Checker* check) {
                  "is not a list as EAL's --lcores takes, such as \"0@0,1@2\"");
   }
   check->word("dataplane.idle", dataplane.idle(), {"spin", "back-off"});
+  check->word("dataplane.instructionSet", dataplane.instruction_set(),
+              {"auto", "scalar", "sse", "avx2", "avx512"});
   check->word("dataplane.memory.hugePages", dataplane.memory().huge_pages(), {"auto", "on", "off"});
   check->range("dataplane.memory.megabytes", dataplane.memory().megabytes(), 0, 1u << 20, " MB");
   check->range("dataplane.memory.packetBuffers", dataplane.memory().packet_buffers(), 1024,

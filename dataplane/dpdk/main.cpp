@@ -13,6 +13,7 @@
 #include "dataplane/dpdk/reload.h"
 #include "dataplane/dpdk/runtime.h"
 #include "dataplane/server/server.h"
+#include "dataplane/table/instruction_set.h"
 
 namespace sluice {
 namespace {
@@ -74,13 +75,14 @@ void reload(const std::string& file, v1::GatewayConfig& running, Runtime& runtim
   }
 }
 
-Status serve(const std::string& file, v1::GatewayConfig& config) {
-  auto runtime = Runtime::create(config.dataplane());
+Status serve(const std::string& file, v1::GatewayConfig& config, InstructionSet set) {
+  auto runtime = Runtime::create(config.dataplane(), set);
   if (!runtime) return Error{runtime.error()};
   if (auto status = (*runtime)->start(); !status) return status;
   auto server = Server::create(server_config(config.dataplane(), SLUICE_VERSION), **runtime);
   if (!server) return Error{server.error()};
-  spdlog::info("serving version={} workers={}", SLUICE_VERSION, config.dataplane().workers());
+  spdlog::info("serving version={} workers={} instruction_set={}", SLUICE_VERSION,
+               config.dataplane().workers(), instruction_set_name(set));
   take_signals();
   while (stop_asked == 0) {
     (*server)->poll(kSignalCheckMs);
@@ -99,6 +101,8 @@ Status run(const std::string& file, bool check_only) {
   auto config = load_gateway_config(file);
   if (!config) return Error{config.error()};
   if (auto status = check_for_dataplane(*config); !status) return status;
+  auto set = choose_instruction_set(config->dataplane().instruction_set());
+  if (!set) return Error{"dataplane.instructionSet: " + set.error()};
   if (check_only) {
     std::puts("ok");
     return Ok{};
@@ -110,7 +114,7 @@ Status run(const std::string& file, bool check_only) {
   if (!plan) return Error{plan.error()};
   hold_signals();
   if (auto status = start_eal(*plan); !status) return status;
-  Status status = serve(file, *config);
+  Status status = serve(file, *config, *set);
   stop_eal();
   return status;
 }

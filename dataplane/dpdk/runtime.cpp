@@ -74,13 +74,14 @@ std::vector<std::string> kernel_addresses(const ifaddrs* all, const std::string&
 
 }  // namespace
 
-Runtime::Runtime(const v1::Dataplane& config)
+Runtime::Runtime(const v1::Dataplane& config, InstructionSet set)
     : config_(config),
+      instruction_set_(set),
       state_(std::make_shared<const ForwardingState>()),
       exchange_(rte_get_tsc_hz(), config.slow_path().packets_per_second()) {}
 
-Result<std::unique_ptr<Runtime>> Runtime::create(const v1::Dataplane& config) {
-  auto runtime = std::unique_ptr<Runtime>(new Runtime(config));
+Result<std::unique_ptr<Runtime>> Runtime::create(const v1::Dataplane& config, InstructionSet set) {
+  auto runtime = std::unique_ptr<Runtime>(new Runtime(config, set));
   unsigned lcore;
   RTE_LCORE_FOREACH_WORKER(lcore) {
     if (runtime->lcores_.size() < config.workers()) runtime->lcores_.push_back(lcore);
@@ -176,6 +177,7 @@ Status Runtime::make_workers() {
         std::make_unique<WorkerCounters>(config_.tables().vips(), config_.tables().backends());
     PipelineConfig config = pipeline_config(config_, *ports_, number, lcores_[number]);
     std::copy(std::begin(common.secret), std::end(common.secret), config.secret);
+    config.instruction_set = instruction_set_;
     auto pipeline = Pipeline::create(config, *counters);
     if (pipeline == nullptr) {
       return Error{"no memory for the connection tables of worker " + std::to_string(number) +

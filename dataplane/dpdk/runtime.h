@@ -20,13 +20,15 @@
 #include "dataplane/kernel/packets.h"
 #include "dataplane/kernel/slow_path.h"
 #include "dataplane/server/host.h"
+#include "dataplane/table/instruction_set.h"
 #include "proto/result.h"
 
 namespace sluice {
 
 class Runtime final : public Host, public SlowPathPackets {
  public:
-  static Result<std::unique_ptr<Runtime>> create(const v1::Dataplane& config);
+  // `set`: one that this machine supports.
+  static Result<std::unique_ptr<Runtime>> create(const v1::Dataplane& config, InstructionSet set);
   ~Runtime() override;
 
   // Starts the slow path, then the workers, with nothing to forward until publish().
@@ -55,7 +57,7 @@ class Runtime final : public Host, public SlowPathPackets {
   bool transmit(void* handle, std::uint16_t port) override;
 
  private:
-  explicit Runtime(const v1::Dataplane& config);
+  Runtime(const v1::Dataplane& config, InstructionSet set);
   Status make_exchange();
   Status make_routing();
   Status make_workers();
@@ -64,6 +66,7 @@ class Runtime final : public Host, public SlowPathPackets {
   std::uint16_t sender_of(std::uint16_t port) const;
 
   v1::Dataplane config_;
+  InstructionSet instruction_set_;
   std::vector<unsigned> lcores_;  // By worker.
   std::unique_ptr<Ports> ports_;
   std::unique_ptr<Routing> routing_;

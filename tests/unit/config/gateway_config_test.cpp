@@ -82,6 +82,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "65 is out of range"},
         BadCase{"dataplane: {idle: nap}", "g.yaml:1:19: dataplane.idle",
                 "\"nap\" is not one of: spin, back-off"},
+        BadCase{"dataplane: {instructionSet: mmx}", "g.yaml:1:29: dataplane.instructionSet",
+                "\"mmx\" is not one of: auto, scalar, sse, avx2, avx512"},
         BadCase{"dataplane: {nat: {firstPort: 50000, lastPort: 40000}}", "dataplane.nat.firstPort",
                 "\"50000\" is above lastPort, 40000"},
         BadCase{"dataplane: {nat: {firstPort: 65000}}", "dataplane.nat.lastPort",
