@@ -25,6 +25,7 @@ inline constexpr std::string_view kAddressIndex =
     "sluice:1:addresses";                                       // Hash: address -> revision.
 inline constexpr std::string_view kLeader = "sluice:1:leader";  // Hash with a time to live.
 inline constexpr std::string_view kLeaderToken = "sluice:1:leader:token";  // Counter.
+inline constexpr std::string_view kSecret = "sluice:1:secret";             // For controls alone.
 inline constexpr std::string_view kGateways = "sluice:1:gateways";         // Set of gateway names.
 
 inline constexpr std::string_view kMergedStatus = "-";  // In a gateway's place.

@@ -27,6 +27,7 @@ extern const Script kLeadScript;
 extern const Script kResignScript;
 extern const Script kLedgerApplyScript;
 extern const Script kLedgerRebuildScript;
+extern const Script kSecretScript;
 
 struct ScriptCall {
   std::vector<std::string> keys;

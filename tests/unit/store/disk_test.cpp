@@ -25,6 +25,7 @@ class Disk : public testing::Test {
     v1::DiskState state;
     state.set_incarnation("abc");
     state.set_generation(7);
+    state.set_maglev_seed(0xfedcba9876543210u);
     v1::DiskSource* source = state.add_sources();
     source->mutable_marker()->set_source("manual");
     source->set_sequence(12);
@@ -56,6 +57,7 @@ TEST_F(Disk, RoundTrip) {
   const auto loaded = load_disk_state(path());
   ASSERT_TRUE(loaded && loaded->state);
   EXPECT_EQ(loaded->state->incarnation(), "abc");
+  EXPECT_EQ(loaded->state->maglev_seed(), 0xfedcba9876543210u);
   EXPECT_EQ(loaded->state->sources(0).objects(0).service().metadata().name(), "web");
   EXPECT_EQ(loaded->warning, "");
 }

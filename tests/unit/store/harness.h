@@ -25,6 +25,7 @@
 #include "control/store/redis.h"
 #include "control/store/reseed.h"
 #include "control/store/scripts.h"
+#include "control/store/secret.h"
 #include "control/store/source_hash.h"
 #include "control/store/status.h"
 #include "tests/support/redis_server.h"
