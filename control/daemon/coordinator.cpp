@@ -46,6 +46,7 @@ Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptio
       redis_(executor, options_.redis),
       lead_(redis_, options_.gateway),
       ledger_(redis_),
+      secret_(redis_, options_.version),
       own_writer_(redis_, options_.gateway),
       merged_writer_(redis_, std::string(store::keys::kMergedStatus)),
       wake_(executor),
@@ -54,7 +55,14 @@ Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptio
 
 void Coordinator::load(const v1::DiskState& disk) {
   ledger_.load(disk);
+  secret_.load(disk);
+  noted_seed_ = secret_.maglev_seed();
   disk_ledger_ = true;
+}
+
+void Coordinator::save(v1::DiskState* disk) const {
+  ledger_.save(disk);
+  secret_.save(disk);
 }
 
 bool Coordinator::ledger_known() const {
@@ -81,6 +89,7 @@ void Coordinator::forget_written() {
   own_writer_.forget();
   merged_writer_.forget();
   presence_written_.clear();
+  secret_at_ = {};
   ledger_dirty_ = status_dirty_ = true;
   wake_.notify();
 }
@@ -130,11 +139,13 @@ awaitable<Status> Coordinator::pass() {
   }
   if (Status s = co_await hold_lead(); !s) co_return s;
   if (Status s = co_await refresh_ledger(); !s) co_return s;
+  if (Status s = co_await refresh_secret(); !s) co_return s;
   if (Status s = co_await refresh_gateways(); !s) co_return s;
   if (lead_.leading()) {
     if (Status s = co_await lead(); !s) co_return s;
   } else if (ledger_.state() == store::LedgerState::kRebuild) {
-    if (Status s = co_await ledger_.offer_copy(options_.gateway); !s) co_return s;
+    const Status s = co_await ledger_.offer_copy(options_.gateway, secret_.maglev_seed());
+    if (!s) co_return s;
   }
   if (Status s = co_await allocate(); !s) co_return s;
   if (Status s = co_await write_presence(); !s) co_return s;
@@ -188,6 +199,7 @@ awaitable<Status> Coordinator::lead() {
   if (ledger_.state() == store::LedgerState::kRebuild) {
     if (Status s = co_await rebuild(); !s) co_return s;
   }
+  if (Status s = co_await establish_secret(); !s) co_return s;
   co_return co_await seed_pools();
 }
 
@@ -203,6 +215,8 @@ awaitable<Status> Coordinator::rebuild() {
   const auto report = co_await ledger_.rebuild(lead_.leader());
   if (!report) co_return Error{report.error()};
   spdlog::info("ledger rebuilt restored={} copies={}", report->restored, report->gateways.size());
+  secret_.adopt(report->maglev_seed, false);
+  note_secret();
   rebuild_since_.reset();
   ledger_dirty_ = true;
   co_return co_await refresh_ledger();

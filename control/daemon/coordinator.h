@@ -1,6 +1,6 @@
 // Coordinator: this gateway's part in what the gateways share through Redis: presence, the statuses
-// of Services, and, while it leads, the ledger (grants and releases), merged statuses, bringing
-// `manual` back, and the pools gateway.yaml names.
+// of Services, the cluster's secret, and, while it leads, the ledger (grants and releases), merged
+// statuses, bringing `manual` back, and the pools gateway.yaml names.
 // Ownership: refers to the Reconciler, Programmer and StoreReader. Thread: the executor's.
 // Errors: logged and tried again; without Redis the ledger stays as last read and nothing is
 // granted.
@@ -27,6 +27,7 @@
 #include "control/store/ledger.h"
 #include "control/store/reader.h"
 #include "control/store/redis.h"
+#include "control/store/secret.h"
 #include "control/store/status.h"
 
 namespace sluice {
@@ -45,9 +46,9 @@ class Coordinator {
               Reconciler& reconciler, Programmer& programmer, store::StoreReader& reader,
               std::function<void()> disk_changed);
 
-  // Last good ledger, from the disk.
+  // Last good ledger and secret, from the disk.
   void load(const v1::DiskState& disk);
-  void save(v1::DiskState* disk) const { ledger_.save(disk); }
+  void save(v1::DiskState* disk) const;
 
   // Until stop(); gives the leadership back at the end.
   boost::asio::awaitable<void> run();
@@ -57,11 +58,15 @@ class Coordinator {
   void ledger_may_have_changed();
   // Redis may have lost what was written: write it all again.
   void forget_written();
+  // Without Redis' word on it the seed the dataplane serves by is the cluster's.
+  void dataplane_connected();
   void set_address_hold(std::chrono::seconds hold) { options_.address_hold = hold; }
 
   const Ledger& ledger() const { return ledger_.records(); }
   // The ledger is known: read from Redis since the start, or from the disk.
   bool ledger_known() const;
+  // 0: not known, neither from Redis nor from the disk or the dataplane.
+  std::uint64_t maglev_seed() const { return secret_.maglev_seed(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -70,6 +75,9 @@ class Coordinator {
   boost::asio::awaitable<Status> pass();
   boost::asio::awaitable<Status> hold_lead();
   boost::asio::awaitable<Status> refresh_ledger();
+  boost::asio::awaitable<Status> refresh_secret();
+  boost::asio::awaitable<Status> establish_secret();
+  void note_secret();
   boost::asio::awaitable<Status> lead();
   boost::asio::awaitable<Status> rebuild();
   boost::asio::awaitable<Status> reseed();
@@ -95,16 +103,18 @@ class Coordinator {
   store::Redis redis_;
   store::Lead lead_;
   store::Ledger ledger_;
+  store::Secret secret_;
   store::StatusWriter own_writer_, merged_writer_;
   Signal wake_;
   Backoff reconnect_;
-  LogLimiter connect_log_, failure_log_, held_log_{1};
+  LogLimiter connect_log_, failure_log_, held_log_{1}, secret_log_{1};
 
   const std::int64_t started_unix_ms_;
   bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
   bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, recalled_ = false;
   Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{},
-      reseeded_at_{};
+      reseeded_at_{}, secret_at_{};
+  std::uint64_t noted_seed_ = 0;  // That the others here have been told of.
   std::optional<Clock::time_point> rebuild_since_;
   std::string presence_written_;
   std::vector<store::Gateway> gateways_;

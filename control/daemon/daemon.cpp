@@ -73,6 +73,8 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       programmer_(
           io.get_executor(), reconciler_, ids_, config_.dataplane().socket(), program_version(),
           {[this] { return ready(); }, [this]() -> const Ledger& { return coordinator_.ledger(); },
+           [this] { return coordinator_.maglev_seed(); },
+           [this] { coordinator_.dataplane_connected(); },
            [this] {
              disk_dirty_ = true;
              coordinator_.wake();

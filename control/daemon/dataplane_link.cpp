@@ -21,23 +21,34 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
   reported_.add(*report);
   generation_ = report->generation();
   swept_generation_ = report->swept_generation();
+  maglev_seed_ = report->maglev_seed();
   up_ = true;
   co_return Ok{};
 }
 
 awaitable<Result<DataplaneLink::Programmed>> DataplaneLink::program(DataplaneState& desired,
-                                                                    std::uint64_t generation) {
+                                                                    std::uint64_t generation,
+                                                                    std::uint64_t maglev_seed) {
   // A dataplane that never was programmed knows no base to change.
   Difference change = generation_ == 0 ? whole(desired) : difference(desired, reported_);
-  if (change.empty()) co_return Programmed{};
-  Programmed done{change.upserts, change.deletes, 0, 0};
-  auto reply = co_await client_.apply(generation, generation_, std::move(change.parts));
+  Programmed done;
+  done.upserts = change.upserts;
+  done.deletes = change.deletes;
+  done.reseeded = maglev_seed != maglev_seed_;
+  if (change.empty() && (!done.reseeded || desired.vips.empty())) co_return Programmed{};
+  v1::ApplyBegin begin;
+  begin.set_generation(generation);
+  begin.set_base(generation_);
+  begin.set_maglev_seed(maglev_seed);
+  auto reply = co_await client_.apply(std::move(begin), std::move(change.parts));
   if (!reply) {
     up_ = up_ && client_.refused();
     co_return Error{reply.error()};
   }
   reported_ = std::move(desired);
   generation_ = generation;
+  maglev_seed_ = maglev_seed;
+  done.applied = true;
   done.build_microseconds = reply->build_microseconds();
   done.tables_built = reply->tables_built();
   co_return done;

@@ -21,6 +21,8 @@ namespace sluice {
 class DataplaneLink {
  public:
   struct Programmed {
+    bool applied = false;   // Else nothing differed.
+    bool reseeded = false;  // By another Maglev seed than before.
     std::size_t upserts = 0;
     std::size_t deletes = 0;
     std::uint64_t build_microseconds = 0;
@@ -34,10 +36,12 @@ class DataplaneLink {
   bool up() const { return up_ && client_.connected(); }
   bool refused() const { return client_.refused(); }
 
-  // Brings the dataplane from what it serves to `desired`, which is moved from on success alone.
-  // Nothing is sent, and the generation stays, where nothing differs.
+  // Brings the dataplane from what it serves to `desired`, which is moved from on success alone,
+  // keyed by `maglev_seed` (ApplyBegin). Nothing is sent, and the generation stays, where nothing
+  // differs; the seed of a dataplane that is to serve no VIP does not count.
   boost::asio::awaitable<Result<Programmed>> program(DataplaneState& desired,
-                                                     std::uint64_t generation);
+                                                     std::uint64_t generation,
+                                                     std::uint64_t maglev_seed);
   // Asks how far the sweep is, and whether it still is the dataplane and generation known here;
   // an error if not.
   boost::asio::awaitable<Status> poll();
@@ -46,6 +50,7 @@ class DataplaneLink {
   const DataplaneState& reported() const { return reported_; }
   std::uint64_t generation() const { return generation_; }
   std::uint64_t swept_generation() const { return swept_generation_; }
+  std::uint64_t maglev_seed() const { return maglev_seed_; }
 
  private:
   DataplaneClient client_;
@@ -54,6 +59,7 @@ class DataplaneLink {
   DataplaneState reported_;
   std::uint64_t generation_ = 0;
   std::uint64_t swept_generation_ = 0;
+  std::uint64_t maglev_seed_ = 0;
 };
 
 }  // namespace sluice

@@ -89,6 +89,7 @@ awaitable<void> Programmer::connect() {
                link_.hello().version(), link_.generation(), link_.reported().vips.size(),
                link_.reported().backends.size());
   polled_ = Clock::now();
+  hooks_.connected();
   wake();
   hooks_.changed();
 }
@@ -98,7 +99,12 @@ awaitable<void> Programmer::step() {
   if (dirty_ && now >= retry_at_ && hooks_.ready()) {
     // What belongs together arrives together: let the rest of it come in.
     co_await wake_.sleep(kCoalesce);
-    if (!stopping_) co_await program();
+    if (stopping_) co_return;
+    if (hooks_.maglev_seed() != 0) {
+      co_await program();
+    } else {
+      preview();
+    }
   } else if (now - polled_ >= kPoll) {
     co_await poll();
   } else {
@@ -106,9 +112,10 @@ awaitable<void> Programmer::step() {
   }
 }
 
-// Without a dataplane the conditions still tell what would be served; the ids are a draft.
+// Without a dataplane, or without the seed, the conditions still tell what would be served; the ids
+// are a draft.
 void Programmer::preview() {
-  dirty_ = false;  // A connection makes it true again, and so does what is missing to be ready.
+  dirty_ = false;  // A connection makes it true again, and so does whatever is missing.
   if (!hooks_.ready()) return;
   reconciler_.refresh();
   IdAllocator draft;
@@ -116,7 +123,7 @@ void Programmer::preview() {
   Desired desired = reconciler_.desired(
       {&hooks_.ledger(), &link_.reported(), link_.hello().capacity(), last_generation_ + 1},
       &draft);
-  progress_ = vip_progress(desired.state, nullptr);
+  progress_ = vip_progress(desired.state, link_.up() ? &link_.reported() : nullptr);
   outcomes_ = std::move(desired.outcomes);
   hooks_.changed();
 }
@@ -129,7 +136,7 @@ awaitable<void> Programmer::program() {
       {&hooks_.ledger(), &link_.reported(), link_.hello().capacity(), generation}, &ids_);
   outcomes_ = std::move(desired.outcomes);
   progress_.clear();
-  const auto done = co_await link_.program(desired.state, generation);
+  const auto done = co_await link_.program(desired.state, generation, hooks_.maglev_seed());
   polled_ = Clock::now();
   if (done) {
     note_success(*done, generation);
@@ -150,11 +157,12 @@ void Programmer::note_success(const DataplaneLink::Programmed& done, std::uint64
     ++service.wanted;
     ++service.served;
   }
-  if (done.upserts == 0 && done.deletes == 0) return;
+  if (!done.applied) return;
   last_generation_ = generation;
-  spdlog::info("programmed generation={} upserts={} deletes={} tables={} build_us={} vips={}",
-               generation, done.upserts, done.deletes, done.tables_built, done.build_microseconds,
-               link_.reported().vips.size());
+  spdlog::info(
+      "programmed generation={} upserts={} deletes={} reseeded={} tables={} build_us={} vips={}",
+      generation, done.upserts, done.deletes, done.reseeded, done.tables_built,
+      done.build_microseconds, link_.reported().vips.size());
 }
 
 void Programmer::note_refusal(const std::string& error, const DataplaneState& wanted) {

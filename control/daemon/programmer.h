@@ -24,7 +24,9 @@ namespace sluice {
 struct ProgrammerHooks {
   std::function<bool()> ready;  // Enough is known to program at all.
   std::function<const Ledger&()> ledger;
-  std::function<void()> changed;  // Outcomes, progress, state or ids did.
+  std::function<std::uint64_t()> maglev_seed;  // 0: not known yet, and nothing is programmed.
+  std::function<void()> connected;             // The dataplane's full report has been read.
+  std::function<void()> changed;               // Outcomes, progress, state or ids did.
 };
 
 class Programmer {
@@ -49,7 +51,7 @@ class Programmer {
   bool connected() const { return link_.up(); }
   bool tried() const { return tried_; }  // To connect, whatever came of it.
   const DataplaneLink& link() const { return link_; }
-  ProgramState state() const { return {link_.up(), error_}; }
+  ProgramState state() const { return {link_.up(), error_, hooks_.maglev_seed() != 0}; }
   const std::map<ServiceKey, ServiceOutcome>& outcomes() const { return outcomes_; }
   VipProgress progress(const ServiceKey& service) const;
   // Known not to be served by this gateway's dataplane.

@@ -70,6 +70,10 @@ v1::Condition programmed_condition(const ServicePlan& plan, const ServiceOutcome
                           std::to_string(progress.wanted) +
                               (progress.wanted == 1 ? " VIP is" : " VIPs are") +
                               " served by the dataplane.");
+  if (!program.seed_known)
+    return no("SecretUnknown",
+              "The secret all gateways share (sluice:1:secret in Redis) is not known yet; if this "
+              "lasts, the log of sluice-control tells why.");
   if (!program.error.empty())
     return no("Refused", "The dataplane refused the change: " + program.error);
   return no("Pending", std::to_string(progress.wanted - progress.served) + " of " +

@@ -28,7 +28,8 @@ std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
 // How far the dataplane is with what is wanted of it.
 struct ProgramState {
   bool connected = false;
-  std::string error;  // Why it cannot be reached, or why the last change was refused.
+  std::string error;       // Why it cannot be reached, or why the last change was refused.
+  bool seed_known = true;  // Else nothing can be programmed yet.
 };
 
 // sluice.dev/Programmed of one Service: whether all its VIPs are served as wanted.

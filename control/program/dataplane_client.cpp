@@ -218,8 +218,7 @@ asio::awaitable<Status> DataplaneClient::apply_step(v1::Request& request, v1::Ap
   });
 }
 
-asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(std::uint64_t generation,
-                                                               std::uint64_t base,
+asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(v1::ApplyBegin begin,
                                                                std::vector<v1::ApplyPart> parts) {
   for (const v1::ApplyPart& part : parts) {
     if (part.ByteSizeLong() > kMaxPart) {
@@ -228,10 +227,9 @@ asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(std::uint64_t gen
     }
   }
   v1::ApplyReply reply;
-  v1::Request begin;
-  begin.mutable_apply_begin()->set_generation(generation);
-  begin.mutable_apply_begin()->set_base(base);
-  Status status = co_await apply_step(begin, reply);
+  v1::Request first;
+  *first.mutable_apply_begin() = std::move(begin);
+  Status status = co_await apply_step(first, reply);
   if (!status) co_return Error{status.error()};
   for (v1::ApplyPart& part : parts) {
     v1::Request request;

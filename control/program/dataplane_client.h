@@ -38,7 +38,7 @@ class DataplaneClient {
   // `full`: with VIPs, backends and addresses, the replies put together.
   boost::asio::awaitable<Result<v1::Report>> report(bool full);
   // One transaction: begin, every part, commit. A refusal anywhere leaves the dataplane as it was.
-  boost::asio::awaitable<Result<v1::ApplyReply>> apply(std::uint64_t generation, std::uint64_t base,
+  boost::asio::awaitable<Result<v1::ApplyReply>> apply(v1::ApplyBegin begin,
                                                        std::vector<v1::ApplyPart> parts);
   boost::asio::awaitable<Result<v1::Statistics>> statistics(v1::StatisticsRequest request);
   boost::asio::awaitable<Result<v1::Flows>> flows(v1::FlowsRequest request);

@@ -200,11 +200,12 @@ asio::awaitable<Status> Ledger::apply(const Leader& leader, std::vector<v1::Addr
   co_return Ok{};
 }
 
-asio::awaitable<Status> Ledger::offer_copy(const std::string& gateway) {
+asio::awaitable<Status> Ledger::offer_copy(const std::string& gateway, std::uint64_t maglev_seed) {
   if (!keys::valid_name(gateway)) co_return Error{"\"" + gateway + "\" is not a gateway's name"};
   v1::DiskState copy;
   copy.mutable_header()->set_major(kMajor);
   save(&copy);
+  copy.set_maglev_seed(maglev_seed);
   RedisCommand command;
   command.push_back("SET");
   command.push_back(keys::ledger_copy(gateway));
@@ -245,6 +246,7 @@ asio::awaitable<Status> Ledger::collect(Records* merged, RebuildReport* report) 
     if ((*copies)[i].state != Fetched::State::kPresent) continue;
     if (!copy.ParseFromString((*copies)[i].bytes) || copy.header().major() != kMajor) continue;
     for (const v1::Address& record : copy.addresses()) merge(record, merged);
+    if (copy.maglev_seed() != 0) report->maglev_seed = copy.maglev_seed();
     report->gateways.push_back((*gateways)[i]);
   }
   co_return Ok{};

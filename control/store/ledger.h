@@ -31,6 +31,7 @@ enum class LedgerState {
 struct RebuildReport {
   std::size_t restored = 0;           // Records the ledger has now.
   std::vector<std::string> gateways;  // Whose copies were used.
+  std::uint64_t maglev_seed = 0;  // That a copy has, for a leader who does not know it; 0: none.
 };
 
 class Ledger {
@@ -56,8 +57,9 @@ class Ledger {
   boost::asio::awaitable<Status> apply(const Leader& leader, std::vector<v1::Address> records);
   static constexpr std::size_t kMaxApply = 512;
 
-  // Every gateway, when state() is kRebuild: leaves its copy where the leader finds it.
-  boost::asio::awaitable<Status> offer_copy(const std::string& gateway);
+  // Every gateway, when state() is kRebuild: leaves its copy where the leader finds it, with the
+  // seed of the cluster, which was lost with the ledger (0: not known).
+  boost::asio::awaitable<Status> offer_copy(const std::string& gateway, std::uint64_t maglev_seed);
   // The leader, after the others had time to offer (some seconds): merges its own records and all
   // copies, the higher revision wins, and declares the ledger ready under a new incarnation.
   boost::asio::awaitable<Result<RebuildReport>> rebuild(const Leader& leader);

@@ -1,125 +1,11 @@
-// The built sluice-control between a real redis-server and a fake dataplane, driven by `sluice`.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-
-#include <chrono>
-#include <functional>
-#include <memory>
-#include <thread>
-
-#include "proto/address.h"
-#include "tests/support/redis_server.h"
-#include "tests/unit/cli/process.h"
-#include "tests/unit/program/fake_dataplane.h"
+// Whole lives of sluice-control.
+#include "tests/unit/daemon/daemon_fixture.h"
 
 namespace sluice {
 namespace {
 
-using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
-
-constexpr const char* kPool = R"(---
-apiVersion: sluice.dev/v1
-kind: AddressPool
-metadata: {name: public}
-spec: {addresses: [192.0.2.0/28, "2001:db8:1::/120"]}
-)";
-std::string service(const std::string& name, const std::string& further = "") {
-  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name +
-         "}\nspec:\n  type: LoadBalancer\n  ipFamilyPolicy: PreferDualStack\n"
-         "  selector: {app: web}\n  ports: [{port: 80, targetPort: 8080}]\n" +
-         further;
-}
-std::string pod(int n) {
-  const std::string i = std::to_string(n);
-  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web-" + i +
-         ", labels: {app: web}}\nspec: {containers: [{name: c, ports: [{containerPort: 8080}]}]}\n"
-         "status:\n  phase: Running\n  podIP: 10.0.2.1" +
-         i + "\n  podIPs: [{ip: 10.0.2.1" + i + "}, {ip: \"fd00::1" + i +
-         "\"}]\n  conditions: [{type: Ready, status: \"True\"}]\n";
-}
-
-class DaemonTest : public ::testing::Test {
- protected:
-  DaemonTest() {
-    socket_ = folder_.path() + "/dataplane.sock";
-    write_config("");
-  }
-  void TearDown() override {
-    if (control_ && HasFailure()) std::cerr << control_->log();
-  }
-
-  void write_config(const std::string& further) {
-    config_ = folder_.write("gateway.yaml",
-                            "gateway: {name: edge-1}\nredis: {address: \"" + redis_.address() +
-                                "\", timeoutMs: 2000}\ndataplane: {socket: " + socket_ +
-                                "}\nlogging: {level: debug}\ncontrol:\n  stateDirectory: " +
-                                folder_.path() + "/state\n" + further);
-  }
-  void start_dataplane(test::DataplaneState state = {}) {
-    dataplane_ = std::make_unique<test::FakeDataplane>(socket_, std::move(state));
-  }
-  void start_control() {
-    control_ = std::make_unique<test::Background>(
-        std::vector<std::string>{CONTROL_BINARY, "--config", config_},
-        folder_.path() + "/control.log");
-  }
-  void stop_control() {
-    control_->signal(SIGTERM);
-    EXPECT_EQ(control_->wait(), 0) << control_->log();
-  }
-  test::Finished sluice(std::vector<std::string> words, const std::string& input = "") {
-    words.insert(words.begin(), {SLUICE_BINARY, "--config", config_});
-    return test::run(words, input);
-  }
-  void apply(const std::string& manifests) {
-    const auto result = sluice({"apply", "-f", "-"}, manifests);
-    ASSERT_EQ(result.code, 0) << result.err;
-  }
-  static bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit = 30s) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    while (std::chrono::steady_clock::now() < end) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(20ms);
-    }
-    return condition();
-  }
-  // Both families' VIP of the one Service, with so many members each.
-  static bool serves(const test::DataplaneState& state, std::size_t vips, int members) {
-    if (state.vips.size() != vips) return false;
-    for (const auto& [name, vip] : state.vips)
-      if (vip.members_size() != members) return false;
-    return true;
-  }
-  bool programmed(const std::string& name) {
-    return eventually([&] {
-      return sluice({"get", "svc", name, "-o", "wide"}).out.find("Programmed") != std::string::npos;
-    });
-  }
-  void serve_web() {
-    start_dataplane();
-    start_control();
-    apply(kPool + service("web") + pod(1) + pod(2));
-    ASSERT_TRUE(dataplane_->wait_for([](const auto& s) { return serves(s, 2, 2); }, 30s));
-    ASSERT_TRUE(programmed("web"));
-  }
-  std::size_t deletes_of_vips() const {
-    std::size_t deletes = 0;
-    for (const auto& transaction : dataplane_->transactions())
-      for (const auto& part : transaction.parts)
-        deletes += static_cast<std::size_t>(part.delete_vips_size());
-    return deletes;
-  }
-
-  test::RedisServer redis_;
-  test::TemporaryFolder folder_;
-  std::string socket_, config_;
-  std::unique_ptr<test::FakeDataplane> dataplane_;
-  std::unique_ptr<test::Background> control_;
-};
 
 TEST_F(DaemonTest, ManifestsBecomeVipsOfBothFamilies) {
   serve_web();
@@ -229,6 +115,7 @@ TEST_F(DaemonTest, ARestartedDataplaneGetsTheWholeState) {
 TEST_F(DaemonTest, UnknownIsNotEmpty) {
   test::DataplaneState state;
   state.generation = 7;
+  state.maglev_seed = 77;
   v1::Vip vip;
   vip.mutable_key()->set_address(IpAddress::parse("192.0.2.9")->bytes());
   vip.mutable_key()->set_protocol(v1::PROTOCOL_TCP);
@@ -253,6 +140,9 @@ TEST_F(DaemonTest, UnknownIsNotEmpty) {
   ASSERT_EQ(sluice({"source", "accept", "manual"}).code, 0);
   EXPECT_TRUE(dataplane_->wait_for(
       [](const auto& s) { return serves(s, 2, 1) && !s.vips.contains("192.0.2.9:80/6"); }, 30s));
+  // The seed that only the dataplane still knew is the cluster's again.
+  EXPECT_EQ(dataplane_->state().maglev_seed, 77u);
+  EXPECT_EQ(stored_seed(), 77u);
 }
 
 TEST_F(DaemonTest, ARefusedChangeIsAConditionAndIsTriedAgain) {

@@ -41,6 +41,7 @@ TEST(Programmed, TellsTheFirstReasonWhyNot) {
   EXPECT_EQ(reason(plan, some, {0, 0}, {true, ""}), "NoVip");
   EXPECT_EQ(reason(plan, some, {2, 1}, {true, ""}), "Pending");
   EXPECT_EQ(reason(plan, some, {2, 1}, {true, "no room"}), "Refused");
+  EXPECT_EQ(reason(plan, some, {2, 1}, {true, "", false}), "SecretUnknown");
   EXPECT_EQ(reason(plan, some, {2, 2}, {true, ""}), "Programmed");
   // A refused change of other Services does not concern one that is served as wanted.
   EXPECT_EQ(reason(plan, some, {2, 2}, {true, "no room"}), "Programmed");

@@ -50,6 +50,14 @@ class DataplaneClientTest : public ::testing::Test {
   DataplaneClient client_{io_.get_executor(), std::chrono::milliseconds(500)};
 };
 
+v1::ApplyBegin begin(std::uint64_t generation, std::uint64_t base, std::uint64_t seed = 7) {
+  v1::ApplyBegin message;
+  message.set_generation(generation);
+  message.set_base(base);
+  message.set_maglev_seed(seed);
+  return message;
+}
+
 v1::ApplyPart one_vip(const char* address, unsigned port) {
   v1::ApplyPart part;
   const std::string bytes = IpAddress::parse(address)->bytes();
@@ -96,12 +104,13 @@ TEST_F(DataplaneClientTest, AppliesAndReadsBackInSeveralReplies) {
   test::FakeDataplane dataplane(path_);
   ASSERT_TRUE(connect());
   const auto applied =
-      run(client_.apply(1, 0, {one_vip("192.0.2.1", 80), one_vip("2001:db8::1", 443)}));
+      run(client_.apply(begin(1, 0), {one_vip("192.0.2.1", 80), one_vip("2001:db8::1", 443)}));
   ASSERT_TRUE(applied) << applied.error();
   EXPECT_EQ(applied->generation(), 1u);
   const auto report = run(client_.report(true));
   ASSERT_TRUE(report) << report.error();
   EXPECT_EQ(report->generation(), 1u);
+  EXPECT_EQ(report->maglev_seed(), 7u);
   EXPECT_EQ(report->vips_size(), 2);
   EXPECT_EQ(report->addresses_size(), 2);
   const auto brief = run(client_.report(false));
@@ -113,24 +122,24 @@ TEST_F(DataplaneClientTest, ARefusedCommitLeavesTheConnectionAndNoTransaction) {
   test::FakeDataplane dataplane(path_);
   ASSERT_TRUE(connect());
   dataplane.refuse_commits("VIP id 3: no room");
-  const auto refused = run(client_.apply(1, 0, {one_vip("192.0.2.1", 80)}));
+  const auto refused = run(client_.apply(begin(1, 0), {one_vip("192.0.2.1", 80)}));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error(), "VIP id 3: no room");
   EXPECT_TRUE(client_.refused());
   EXPECT_TRUE(client_.connected());
   dataplane.refuse_commits("");
-  EXPECT_TRUE(run(client_.apply(1, 0, {one_vip("192.0.2.1", 80)})));
+  EXPECT_TRUE(run(client_.apply(begin(1, 0), {one_vip("192.0.2.1", 80)})));
   EXPECT_EQ(dataplane.state().vips.size(), 1u);
 }
 
 TEST_F(DataplaneClientTest, ARefusedBeginLeavesTheConnection) {
   test::FakeDataplane dataplane(path_);
   ASSERT_TRUE(connect());
-  ASSERT_TRUE(run(client_.apply(5, 0, {})));
-  const auto refused = run(client_.apply(5, 5, {}));
+  ASSERT_TRUE(run(client_.apply(begin(5, 0), {})));
+  const auto refused = run(client_.apply(begin(5, 5), {}));
   ASSERT_FALSE(refused);
   EXPECT_TRUE(client_.refused());
-  EXPECT_TRUE(run(client_.apply(6, 5, {})));
+  EXPECT_TRUE(run(client_.apply(begin(6, 5), {})));
 }
 
 TEST_F(DataplaneClientTest, APartTooLargeIsNotSent) {
@@ -138,7 +147,7 @@ TEST_F(DataplaneClientTest, APartTooLargeIsNotSent) {
   ASSERT_TRUE(connect());
   v1::ApplyPart part;
   part.add_upsert_backends()->set_name(std::string((1 << 20) + 1, 'x'));
-  const auto refused = run(client_.apply(1, 0, {part}));
+  const auto refused = run(client_.apply(begin(1, 0), {part}));
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error(), HasSubstr("1 MiB"));
   EXPECT_TRUE(dataplane.transactions().empty());

@@ -164,6 +164,7 @@ std::vector<v1::Reply> FakeDataplane::report(bool full) const {
   first->set_boot(boot_);
   first->set_generation(state_.generation);
   first->set_swept_generation(state_.generation);
+  first->set_maglev_seed(state_.maglev_seed);
   if (!full) return replies;
   // One VIP a reply, so that putting them together is what is tested.
   for (const auto& [key, backend] : state_.backends) *first->add_backends() = backend;
@@ -181,6 +182,7 @@ v1::Reply FakeDataplane::commit(Transaction& open) {
   DataplaneState next = open.begin.base() == 0 ? DataplaneState{} : state_;
   for (const auto& part : open.parts) change(next, part);
   next.generation = open.begin.generation();
+  next.maglev_seed = open.begin.maglev_seed();
   std::string refusal = refusal_;
   if (refusal.empty() && open.begin.base() != 0 && open.begin.base() != state_.generation)
     refusal = "base " + std::to_string(open.begin.base()) + " is not the generation serving";

@@ -19,6 +19,7 @@ namespace sluice::test {
 
 struct DataplaneState {
   std::uint64_t generation = 0;
+  std::uint64_t maglev_seed = 0;
   std::map<std::string, v1::Vip> vips;  // By "ADDRESS:PORT/PROTOCOL number".
   std::map<std::uint32_t, v1::Backend> backends;
   std::map<std::string, v1::ServedAddress> addresses;  // By text.

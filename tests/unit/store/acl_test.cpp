@@ -56,7 +56,7 @@ TEST_F(AclTest, ControlDoesAllItsWork) {
   ASSERT_TRUE(seeded) << seeded.error();
   Ledger ledger(control);
   ASSERT_TRUE(run(ledger.refresh()));
-  ASSERT_TRUE(run(ledger.offer_copy("gw-a")));
+  ASSERT_TRUE(run(ledger.offer_copy("gw-a", 7)));
   const auto rebuilt = run(ledger.rebuild(lead.leader()));
   ASSERT_TRUE(rebuilt) << rebuilt.error();
   v1::Address record;
@@ -64,6 +64,11 @@ TEST_F(AclTest, ControlDoesAllItsWork) {
   record.set_revision(1);
   const Status granted = run(ledger.apply(lead.leader(), {record}));
   EXPECT_TRUE(granted) << granted.error();
+  Secret secret(control, "test");
+  ASSERT_TRUE(run(secret.refresh()));
+  const Status established = run(secret.establish(lead.leader()));
+  EXPECT_TRUE(established) << established.error();
+  EXPECT_EQ(secret.state(), SecretState::kThere);
   v1::GatewayPresence presence;
   presence.set_name("gw-a");
   EXPECT_TRUE(run(write_presence(control, presence)));
@@ -122,6 +127,33 @@ TEST_F(AclTest, AnAgentWritesItsOwnSourceOnly) {
   EXPECT_FALSE(run(manual_one.upsert({service("web")})));
   EXPECT_FALSE(run(agent.command({"DEL", "sluice:1:ledger"})));
   EXPECT_TRUE(run(read_statuses(agent, "-", {{"cluster-1", "default", "web-0"}})));
+}
+
+TEST_F(AclTest, TheSecretIsForControlsAlone) {
+  server.set("sluice:1:secret", "x");
+  server.set("sluice:1:copy:gw-a", "x");
+  for (const char* user : {"sluice-cli", "sluice-agent"}) {
+    Redis client(io.get_executor(), as(user));
+    connect(client);
+    for (const char* key : {"sluice:1:secret", "sluice:1:copy:gw-a"}) {
+      EXPECT_FALSE(run(client.command({"GET", key}))) << user << " " << key;
+      EXPECT_FALSE(run(client.command({"SET", key, "y"}))) << user << " " << key;
+      EXPECT_FALSE(run(client.command({"EVAL", "return redis.call('GET', KEYS[1])", "1", key})));
+      EXPECT_FALSE(run(client.command({"EVAL", "return redis.call('GET', ARGV[1])", "0", key})));
+    }
+    Secret secret(client, "test");
+    EXPECT_TRUE(run(secret.refresh())) << user;
+    EXPECT_EQ(secret.state(), SecretState::kUnusable) << user;
+    EXPECT_THAT(secret.problem(), HasSubstr("config/redis-acl.conf")) << user;
+    // And all that they do read.
+    for (const char* key : {"sluice:1:ledger", "sluice:1:source:manual", "sluice:1:status:-:m:n/x",
+                            "sluice:1:gateway:gw-a", "sluice:1:object:manual:Service:default/web"})
+      EXPECT_TRUE(run(client.command({"TYPE", key}))) << user << " " << key;
+    EXPECT_TRUE(run(list_objects(client, "", v1::KIND_UNSPECIFIED))) << user;
+    EXPECT_TRUE(run(list_gateways(client))) << user;
+    EXPECT_TRUE(run(list_sources(client))) << user;
+  }
+  EXPECT_EQ(server.command({"GET", "sluice:1:secret"}), "x");
 }
 
 TEST_F(AclTest, ControlMayNotWriteAClustersObjectsNorOthersKeys) {

@@ -110,13 +110,14 @@ TEST_F(LedgerTest, AfterAFlushItIsRebuiltFromEveryGatewaysCopy) {
   v1::GatewayPresence presence;
   presence.set_name("gw-a");
   ASSERT_TRUE(run(write_presence(redis, presence)));
-  ASSERT_TRUE(run(one.offer_copy("gw-a")));
+  ASSERT_TRUE(run(one.offer_copy("gw-a", 7)));
   Lead other(redis, "gw-b");
   ASSERT_TRUE(*run(other.hold()));
   const auto rebuilt = run(two.rebuild(other.leader()));
   ASSERT_TRUE(rebuilt) << rebuilt.error();
   EXPECT_EQ(rebuilt->restored, 2u);
   EXPECT_THAT(rebuilt->gateways, testing::ElementsAre("gw-a"));
+  EXPECT_EQ(rebuilt->maglev_seed, 7u);
   EXPECT_EQ(holder(two, "192.0.2.1"), "b");
   EXPECT_EQ(holder(two, "192.0.2.2"), "c");
   ASSERT_TRUE(run(one.refresh()));
