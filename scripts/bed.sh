@@ -93,16 +93,16 @@ bed_stop() {
 # af_packet port would otherwise be handed packets whose checksum was never computed.
 bed_link() {
   local ns=$1 interface=$2 bridge=$3 peer=$1-$2
-  ip -n "$BED-$ns" link add "$interface" type veth peer name "${peer:0:15}" netns "$BED-net"
-  ip -n "$BED-net" link set "${peer:0:15}" master "$bridge" up
+  in_ns "$ns" ip link add "$interface" type veth peer name "${peer:0:15}" netns "$BED-net"
+  in_ns net ip link set "${peer:0:15}" master "$bridge" up
   in_ns "$ns" ethtool -K "$interface" tx off rx off gro off gso off tso off sg off >/dev/null 2>&1 || true
   in_ns net ethtool -K "${peer:0:15}" tx off rx off gro off gso off tso off sg off >/dev/null 2>&1 || true
-  ip -n "$BED-$ns" link set "$interface" up
+  in_ns "$ns" ip link set "$interface" up
 }
 
 bed_namespace() {
   ip netns add "$BED-$1"
-  ip -n "$BED-$1" link set lo up
+  in_ns "$1" ip link set lo up
   in_ns "$1" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
     net.ipv6.conf.default.accept_ra=0 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 }
@@ -114,10 +114,10 @@ bed_backend() {
   [ "$network" = far ] && third=3
   bed_namespace "$name"
   bed_link "$name" eth0 "br-$network"
-  ip -n "$BED-$name" addr add "10.0.$third.1$number/24" dev eth0
-  ip -n "$BED-$name" -6 addr add "fd00:0:0:$third::1$number/64" dev eth0 nodad
-  ip -n "$BED-$name" route add default via "10.0.$third.254"
-  ip -n "$BED-$name" -6 route add default via "fd00:0:0:$third::fe"
+  in_ns "$name" ip addr add "10.0.$third.1$number/24" dev eth0
+  in_ns "$name" ip -6 addr add "fd00:0:0:$third::1$number/64" dev eth0 nodad
+  in_ns "$name" ip route add default via "10.0.$third.254"
+  in_ns "$name" ip -6 route add default via "fd00:0:0:$third::fe"
 }
 
 # bed_start NAME [BACKENDS]: namespaces client, net, gw and b1 to bN; nothing runs in them yet.
@@ -132,24 +132,24 @@ bed_start() {
   for n in net client gw; do bed_namespace $n; done
   third=1
   for network in north south far; do
-    ip -n "$BED-net" link add br-$network type bridge mcast_snooping 0
-    ip -n "$BED-net" link set br-$network up
-    ip -n "$BED-net" addr add 10.0.$third.254/24 dev br-$network
-    ip -n "$BED-net" -6 addr add fd00:0:0:$third::fe/64 dev br-$network nodad
+    in_ns net ip link add br-$network type bridge mcast_snooping 0
+    in_ns net ip link set br-$network up
+    in_ns net ip addr add 10.0.$third.254/24 dev br-$network
+    in_ns net ip -6 addr add fd00:0:0:$third::fe/64 dev br-$network nodad
     third=$((third + 1))
   done
   in_ns net sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
     net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0 \
     net.ipv4.conf.br-north.send_redirects=0 net.ipv4.conf.br-south.send_redirects=0
-  ip -n "$BED-net" route add 192.0.2.0/24 via 10.0.1.1
-  ip -n "$BED-net" -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
+  in_ns net ip route add 192.0.2.0/24 via 10.0.1.1
+  in_ns net ip -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
   bed_link client eth0 br-north
-  ip -n "$BED-client" addr add 10.0.1.2/24 dev eth0
-  ip -n "$BED-client" -6 addr add fd00:0:0:1::2/64 dev eth0 nodad
-  ip -n "$BED-client" route add default via 10.0.1.254
-  ip -n "$BED-client" -6 route add default via fd00:0:0:1::fe
-  ip -n "$BED-client" route add 192.0.2.0/24 via 10.0.1.1
-  ip -n "$BED-client" -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
+  in_ns client ip addr add 10.0.1.2/24 dev eth0
+  in_ns client ip -6 addr add fd00:0:0:1::2/64 dev eth0 nodad
+  in_ns client ip route add default via 10.0.1.254
+  in_ns client ip -6 route add default via fd00:0:0:1::fe
+  in_ns client ip route add 192.0.2.0/24 via 10.0.1.1
+  in_ns client ip -6 route add 2001:db8:1::/64 via fd00:0:0:1::1
   # The gateway's wires. The kernel must not see what arrives on them a second time: the port's own
   # copy is Sluice's. A NIC bound to DPDK has no such twin.
   in_ns gw sysctl -qw net.ipv6.conf.default.disable_ipv6=1
@@ -201,12 +201,12 @@ bed_dataplane() {
   bed_spawn dataplane gw "$BUILD/dataplane/dpdk/sluice-dataplane" --config "$BED_DIR/gateway.yaml"
   bed_wait "${1:-30}" bed_sluice get ports || { tail -n 20 "$BED_DIR/dataplane.log"; bed_fail "sluice-dataplane did not start"; }
   in_ns gw ip -br addr show dev north | grep -q 10.0.1.1 && return 0
-  ip -n "$BED-gw" addr add 10.0.1.1/24 dev north
-  ip -n "$BED-gw" addr add 10.0.2.1/24 dev south
-  ip -n "$BED-gw" -6 addr add fd00:0:0:1::1/64 dev north nodad
-  ip -n "$BED-gw" -6 addr add fd00:0:0:2::1/64 dev south nodad
-  ip -n "$BED-gw" route add 10.0.3.0/24 via 10.0.2.254
-  ip -n "$BED-gw" -6 route add fd00:0:0:3::/64 via fd00:0:0:2::fe
+  in_ns gw ip addr add 10.0.1.1/24 dev north
+  in_ns gw ip addr add 10.0.2.1/24 dev south
+  in_ns gw ip -6 addr add fd00:0:0:1::1/64 dev north nodad
+  in_ns gw ip -6 addr add fd00:0:0:2::1/64 dev south nodad
+  in_ns gw ip route add 10.0.3.0/24 via 10.0.2.254
+  in_ns gw ip -6 route add fd00:0:0:3::/64 via fd00:0:0:2::fe
 }
 
 bed_control() {

@@ -100,8 +100,8 @@ dsr_addresses() {
   for ns in "$@"; do
     in_ns "$ns" sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
     case "$vip" in
-      *:*) ip -n "$BED-$ns" -6 addr add "$vip/128" dev lo nodad ;;
-      *) ip -n "$BED-$ns" addr add "$vip/32" dev lo ;;
+      *:*) in_ns "$ns" ip -6 addr add "$vip/128" dev lo nodad ;;
+      *) in_ns "$ns" ip addr add "$vip/32" dev lo ;;
     esac
   done
 }

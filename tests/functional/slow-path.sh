@@ -28,10 +28,10 @@ for address in 10.0.1.1 fd00:0:0:1::1 10.0.2.1 "$vip4" "$vip6"; do
   check "ping $address" in_ns client ping -q -c 3 -i 0.2 -W 2 "$address"
 done
 # VIPs on the client's own link: found by ARP and ND alone.
-ip -n "$BED-client" route del 192.0.2.0/24
-ip -n "$BED-client" -6 route del 2001:db8:1::/64
-ip -n "$BED-client" route add 192.0.2.0/24 dev eth0
-ip -n "$BED-client" -6 route add 2001:db8:1::/64 dev eth0
+in_ns client ip route del 192.0.2.0/24
+in_ns client ip -6 route del 2001:db8:1::/64
+in_ns client ip route add 192.0.2.0/24 dev eth0
+in_ns client ip -6 route add 2001:db8:1::/64 dev eth0
 check "ARP for a VIP" in_ns client ping -q -c 2 -i 0.2 -W 3 "$vip4"
 check "ND for a VIP" in_ns client ping -q -c 2 -i 0.2 -W 3 "$vip6"
 check "requests over a VIP found by ARP" programmed "$vip4" 80

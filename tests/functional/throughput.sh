@@ -16,7 +16,7 @@ bed_redis
   service web nat 80 9000
 } >"$BED_DIR/all.yaml"
 
-mac() { ip -n "$BED-$1" -j link show dev "$2" | jq -r '.[0].address'; }
+mac() { in_ns "$1" ip -j link show dev "$2" | jq -r '.[0].address'; }
 measure() {  # ADDRESS: bits a second received by the backend
   in_ns client iperf3 -c "$1" -p 9000 -t 4 -O 1 -J >"$BED_DIR/iperf.json" || { cat "$BED_DIR/iperf.json"; bed_fail "iperf3 to $1"; }
   jq '.end.sum_received.bits_per_second | floor' "$BED_DIR/iperf.json"
@@ -46,14 +46,14 @@ reference() {
   measure 10.0.2.11
 }
 static() {  # add or del: routes for the time testpmd stands in
-  ip -n "$BED-client" route "$1" 10.0.2.0/24 via 10.0.1.1
-  ip -n "$BED-b1" route "$1" 10.0.1.0/24 via 10.0.2.1
+  in_ns client ip route "$1" 10.0.2.0/24 via 10.0.1.1
+  in_ns b1 ip route "$1" 10.0.1.0/24 via 10.0.2.1
   if [ "$1" = add ]; then
-    ip -n "$BED-client" neigh replace 10.0.1.1 lladdr "$(mac gw wire-north)" dev eth0
-    ip -n "$BED-b1" neigh replace 10.0.2.1 lladdr "$(mac gw wire-south)" dev eth0
+    in_ns client ip neigh replace 10.0.1.1 lladdr "$(mac gw wire-north)" dev eth0
+    in_ns b1 ip neigh replace 10.0.2.1 lladdr "$(mac gw wire-south)" dev eth0
   else
-    ip -n "$BED-client" neigh del 10.0.1.1 dev eth0
-    ip -n "$BED-b1" neigh del 10.0.2.1 dev eth0
+    in_ns client ip neigh del 10.0.1.1 dev eth0
+    in_ns b1 ip neigh del 10.0.2.1 dev eth0
   fi
 }
 ours=() theirs=() ratios=()

@@ -225,7 +225,7 @@ TEST_F(CommandTest, AsksTheDataplane) {
   EXPECT_THAT(sluice({"get", "vips"}).out,
               HasSubstr("192.0.2.1   80     TCP        manual/default/web"));
   EXPECT_THAT(sluice({"get", "vips", "-o", "json"}).out, HasSubstr("manual/default/web"));
-  EXPECT_THAT(sluice({"stats", "--drops"}).out, HasSubstr("no-route      2         see ip route"));
+  EXPECT_THAT(sluice({"stats", "--drops"}).out, HasSubstr("no-route   2         see ip route"));
   EXPECT_THAT(sluice({"trace", "198.51.100.7", "192.0.2.1:80"}).out,
               HasSubstr("verdict: drop (no-route)"));
   const auto listed = sluice({"flows"});

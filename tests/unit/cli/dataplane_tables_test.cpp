@@ -71,8 +71,8 @@ TEST(DropTable, ZerosOnlyOnRequest) {
   seen->set_help("the kernel has no route");
   statistics.add_drops()->set_reason("ipv4-checksum");
   EXPECT_EQ(drop_table(statistics, false).text(),
-            "COUNTER       PACKETS   MEANING\n"
-            "no-route      3         the kernel has no route\n");
+            "COUNTER    PACKETS   MEANING\n"
+            "no-route   3         the kernel has no route\n");
   EXPECT_EQ(drop_table(statistics, true).size(), 2u);
 }
 

@@ -39,6 +39,18 @@ v1::Dataplane running_config() {
   return config;
 }
 
+// Opened by the first test that wants them; closed before EAL ends.
+std::unique_ptr<Ports> opened_ports;
+
+std::unique_ptr<Ports>& ports() {
+  if (opened_ports == nullptr) {
+    auto result = Ports::open(running_config(), 3);
+    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error());
+    if (result.ok()) opened_ports = std::move(*result);
+  }
+  return opened_ports;
+}
+
 class Running : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -52,17 +64,11 @@ class Running : public ::testing::Test {
     ASSERT_NE(ring, nullptr);
     ASSERT_GE(rte_eth_from_rings("lone", &ring, 1, &ring, 1, 0), 0);
   }
-  static void TearDownTestSuite() { stop_eal(); }
+  static void TearDownTestSuite() {
+    opened_ports.reset();
+    stop_eal();
+  }
 };
-
-std::unique_ptr<Ports>& ports() {
-  static std::unique_ptr<Ports> opened = [] {
-    auto result = Ports::open(running_config(), 3);
-    EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error());
-    return result.ok() ? std::move(*result) : nullptr;
-  }();
-  return opened;
-}
 
 TEST_F(Running, APortThatHashesIsFollowed) {
   ASSERT_NE(ports(), nullptr);
