@@ -1,0 +1,187 @@
+// Fuzzes the packet path: parser and Pipeline, over packets in memory of their exact length, in
+// sequences that open, use and exhaust flows. What is checked of every packet, beside what the
+// sanitizers see, stands in check(). Input: pipeline_input.h.
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tests/fuzz/packet_check.h"
+#include "tests/fuzz/pipeline_input.h"
+#include "tests/fuzz/pipeline_world.h"
+
+namespace sluice::fuzz {
+namespace {
+
+using test::Bytes;
+
+struct Arrival {
+  Bytes present;  // The first buffer; all of the packet unless total_length is more.
+  std::uint32_t total_length = 0, tailroom = 0;
+  std::uint16_t port = 0;
+  bool steered = false;
+
+  bool whole() const { return total_length == present.size(); }
+};
+
+struct Flight {  // A burst and what it was made of.
+  explicit Flight(std::vector<Arrival> packets) : arrivals(std::move(packets)) {
+    for (const Arrival& arrival : arrivals) {
+      const std::size_t size = arrival.present.size();
+      memory.push_back(std::make_unique<std::uint8_t[]>(size + arrival.tailroom));
+      std::copy(arrival.present.begin(), arrival.present.end(), memory.back().get());
+      const unsigned i = burst.count++;
+      burst.handle[i] = nullptr;
+      burst.data[i] = memory.back().get();
+      burst.length[i] = static_cast<std::uint32_t>(size);
+      burst.total_length[i] = arrival.total_length;
+      burst.tailroom[i] = arrival.tailroom;
+      burst.in_port[i] = arrival.port;
+      burst.steered[i] = arrival.steered;
+    }
+  }
+  Bytes bytes(unsigned i) const { return Bytes(burst.data[i], burst.data[i] + burst.length[i]); }
+
+  std::vector<Arrival> arrivals;
+  std::vector<std::unique_ptr<std::uint8_t[]>> memory;
+  Burst burst;
+};
+
+void check_lengths(const Arrival& arrival, const Burst& burst, unsigned i) {
+  const auto came = static_cast<std::uint32_t>(arrival.present.size());
+  FUZZ_CHECK(burst.length[i] <= came + arrival.tailroom);
+  FUZZ_CHECK(burst.length[i] <= burst.total_length[i]);
+  if (arrival.whole()) FUZZ_CHECK(burst.length[i] == burst.total_length[i]);
+}
+
+void check_sent(const Flight& flight, unsigned i) {
+  const Burst& burst = flight.burst;
+  const Bytes after = flight.bytes(i);
+  FUZZ_CHECK(burst.out_port[i] < 2);
+  FUZZ_CHECK(burst.next_hop[i] != kNoNextHop && (burst.next_hop[i] & kMultipath) == 0);
+  if (burst.reason[i] != DropReason::none) {
+    FUZZ_CHECK(burst.length[i] == burst.total_length[i]);
+    check_answer(after);
+  } else {
+    check_forwarded(flight.arrivals[i].present, after, flight.arrivals[i].whole(),
+                    burst.total_length[i]);
+  }
+}
+
+void check(const Flight& flight, unsigned i, unsigned worker) {
+  const Burst& burst = flight.burst;
+  check_lengths(flight.arrivals[i], burst, i);
+  switch (burst.verdict[i]) {
+    case Verdict::pending:
+      FUZZ_CHECK(!"a packet without a verdict");
+      break;
+    case Verdict::drop:
+      FUZZ_CHECK(burst.reason[i] != DropReason::none && burst.reason[i] < DropReason::count);
+      break;
+    case Verdict::transmit:
+    case Verdict::resolve:
+      check_sent(flight, i);
+      break;
+    case Verdict::hand_over:
+      FUZZ_CHECK(!flight.arrivals[i].steered);
+      FUZZ_CHECK(burst.out_worker[i] < 2 && burst.out_worker[i] != worker);
+      [[fallthrough]];
+    case Verdict::punt:
+      FUZZ_CHECK(burst.reason[i] == DropReason::none);
+      FUZZ_CHECK(flight.bytes(i) == flight.arrivals[i].present);
+      break;
+  }
+}
+
+class Run {
+ public:
+  Run() { world().reset(); }
+
+  void take(const Step& step) {
+    if (!step.is(Step::kSameBurst) || step.is(Step::kTime) || waiting_.size() == Burst::kMax)
+      flush();
+    if (step.is(Step::kTime)) pass_time(step.ticks);
+    if (waiting_.empty()) worker_ = step.is(Step::kOtherWorker) ? 1 : 0;
+    if (std::optional<Arrival> arrival = make(step)) waiting_.push_back(std::move(*arrival));
+  }
+  void flush() {
+    process(worker_, std::move(waiting_));
+    waiting_.clear();
+    process(1 - worker_, std::move(handed_over_));
+    handed_over_.clear();
+  }
+
+ private:
+  static World& world() {
+    static World the_world;
+    return the_world;
+  }
+
+  static void pass_time(Ticks ticks) {
+    test::Gateway& gateway = world().gateway;
+    for (Ticks passed = 0; passed < ticks; ++passed) {
+      ++gateway.now;
+      for (auto& pipeline : gateway.pipelines) {
+        for (unsigned polls = 0; polls < 4; ++polls)
+          (void)pipeline->sweep(*gateway.state, gateway.now);
+      }
+    }
+  }
+
+  std::optional<Arrival> make(const Step& step) const {
+    Arrival arrival;
+    Bytes packet(step.bytes.begin(), step.bytes.end());
+    if (step.is(Step::kReply)) packet = reply_to(last_sent_, step.amount);
+    if (packet.empty()) return std::nullopt;
+    if (step.is(Step::kReply))
+      std::copy(std::begin(World::kMac), std::end(World::kMac), packet.begin());
+    if (step.is(Step::kRepair)) repair(packet);
+    arrival.total_length = static_cast<std::uint32_t>(packet.size());
+    if (step.is(Step::kSplit)) {
+      packet.resize(packet.size() * step.amount / 256);
+    } else {
+      arrival.tailroom = step.amount;
+    }
+    arrival.present = std::move(packet);
+    arrival.port = step.is(Step::kFromBackends) ? 1 : 0;
+    arrival.steered = step.is(Step::kSteered);
+    return arrival;
+  }
+
+  void process(unsigned worker, std::vector<Arrival> arrivals) {
+    if (arrivals.empty()) return;
+    auto flight = std::make_unique<Flight>(std::move(arrivals));
+    test::Gateway& gateway = world().gateway;
+    const std::uint64_t drops = world().drops();
+    gateway.pipelines[worker]->process(flight->burst, *gateway.state, gateway.routing, gateway.now);
+    unsigned refused = 0;
+    for (unsigned i = 0; i < flight->burst.count; ++i) {
+      check(*flight, i, worker);
+      refused += flight->burst.reason[i] != DropReason::none;
+      const Verdict verdict = flight->burst.verdict[i];
+      if (verdict == Verdict::hand_over) {
+        handed_over_.push_back(flight->arrivals[i]);
+        handed_over_.back().steered = true;
+      }
+      if (verdict == Verdict::transmit && flight->arrivals[i].whole())
+        last_sent_ = flight->bytes(i);
+    }
+    FUZZ_CHECK(world().drops() - drops == refused);
+    FUZZ_CHECK(gateway.pipelines[worker]->nat_records() <= 2 * 16);
+  }
+
+  unsigned worker_ = 0;
+  std::vector<Arrival> waiting_, handed_over_;
+  Bytes last_sent_;
+};
+
+}  // namespace
+}  // namespace sluice::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice::fuzz;
+  Input input(data, size);
+  Run run;
+  for (unsigned steps = 0; !input.empty() && steps < 512; ++steps) run.take(read_step(input));
+  run.flush();
+  return 0;
+}

@@ -1,0 +1,33 @@
+// The gateway pipeline_fuzz runs: two workers with tables small enough to fill, and VIPs of every
+// kind in both families (NAT, direct return, draining, without a backend), with next hops of every
+// state behind them. Built once; reset() empties the tables. Thread: one.
+#pragma once
+
+#include <memory>
+
+#include "dataplane/forward/pipeline.h"
+#include "tests/unit/forward_pipeline/gateway.h"
+
+namespace sluice::fuzz {
+
+class World {
+ public:
+  static constexpr std::uint8_t kMac[6] = {2, 0, 0, 0, 0, 1};  // Of both ports.
+
+  World();
+  void reset();
+  std::uint64_t drops() const;
+
+  test::Gateway gateway;
+
+ private:
+  PipelineConfig config_[2];
+};
+
+// Second address of a family: its VIPs are served by direct return, and the rest of it is silent.
+template <typename Family>
+const char* direct_vip() {
+  return Family::kAddressBytes == 4 ? "198.51.100.2" : "2001:db8:100::2";
+}
+
+}  // namespace sluice::fuzz
