@@ -67,8 +67,10 @@ void Coordinator::save(v1::DiskState* disk) const {
 
 bool Coordinator::ledger_known() const {
   // A new ledger that nobody rebuilt yet is empty for want of knowledge.
-  return disk_ledger_ || ledger_.state() == store::LedgerState::kReady;
+  return disk_ledger_ || ledger_read();
 }
+
+bool Coordinator::ledger_read() const { return ledger_.state() == store::LedgerState::kReady; }
 
 void Coordinator::stop() {
   stopping_ = true;

@@ -63,8 +63,9 @@ class Coordinator {
   void set_address_hold(std::chrono::seconds hold) { options_.address_hold = hold; }
 
   const Ledger& ledger() const { return ledger_.records(); }
-  // The ledger is known: read from Redis since the start, or from the disk.
+  // The ledger is known: read from Redis since the start, or from the disk; or the former alone.
   bool ledger_known() const;
+  bool ledger_read() const;
   // 0: not known, neither from Redis nor from the disk or the dataplane.
   std::uint64_t maglev_seed() const { return secret_.maglev_seed(); }
 

@@ -72,7 +72,7 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       reader_(io.get_executor(), store::redis_options(config_.redis()), *this),
       programmer_(
           io.get_executor(), reconciler_, ids_, config_.dataplane().socket(), program_version(),
-          {[this] { return ready(); }, [this]() -> const Ledger& { return coordinator_.ledger(); },
+          {[this](bool serving) { return ready(serving); }, [this]() -> const Ledger& { return coordinator_.ledger(); },
            [this] { return coordinator_.maglev_seed(); },
            [this] { coordinator_.dataplane_connected(); },
            [this] {
@@ -152,10 +152,12 @@ void Daemon::stop() {
   signals_.cancel();
 }
 
-// Programming begins with knowledge: of the objects, from the disk or from a whole read of Redis,
-// and of who holds which address. Before that, what the dataplane serves is right.
-bool Daemon::ready() const {
-  return (disk_loaded_ || reader_.read_once()) && coordinator_.ledger_known();
+// Programming begins with knowledge: of the objects and of who holds which address, both read from
+// Redis. Before that, what the dataplane serves is right: it may have been given more than the last
+// copy on disk knows of. That copy is good for a dataplane that serves nothing.
+bool Daemon::ready(bool serving) const {
+  if (reader_.read_once() && coordinator_.ledger_read()) return true;
+  return !serving && (disk_loaded_ || reader_.read_once()) && coordinator_.ledger_known();
 }
 
 void Daemon::on_upsert(const ObjectKey& key, std::shared_ptr<const v1::Object> object) {

@@ -48,7 +48,7 @@ class Daemon final : public store::StoreObserver {
   boost::asio::awaitable<void> save_loop();
   boost::asio::awaitable<void> handle_signals();
   void reload();
-  bool ready() const;
+  bool ready(bool serving) const;
   template <typename Loop>
   void spawn(const char* name, Loop loop);
 

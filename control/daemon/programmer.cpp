@@ -96,7 +96,7 @@ awaitable<void> Programmer::connect() {
 
 awaitable<void> Programmer::step() {
   const auto now = Clock::now();
-  if (dirty_ && now >= retry_at_ && hooks_.ready()) {
+  if (dirty_ && now >= retry_at_ && hooks_.ready(!link_.reported().vips.empty())) {
     // What belongs together arrives together: let the rest of it come in.
     co_await wake_.sleep(kCoalesce);
     if (stopping_) co_return;
@@ -116,7 +116,7 @@ awaitable<void> Programmer::step() {
 // are a draft.
 void Programmer::preview() {
   dirty_ = false;  // A connection makes it true again, and so does whatever is missing.
-  if (!hooks_.ready()) return;
+  if (!hooks_.ready(link_.up() && !link_.reported().vips.empty())) return;
   reconciler_.refresh();
   IdAllocator draft;
   draft.load(ids_.save());

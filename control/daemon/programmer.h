@@ -22,7 +22,8 @@
 namespace sluice {
 
 struct ProgrammerHooks {
-  std::function<bool()> ready;  // Enough is known to program at all.
+  // Enough is known to program a dataplane that serves something (true), or nothing yet.
+  std::function<bool(bool serving)> ready;
   std::function<const Ledger&()> ledger;
   std::function<std::uint64_t()> maglev_seed;  // 0: not known yet, and nothing is programmed.
   std::function<void()> connected;             // The dataplane's full report has been read.

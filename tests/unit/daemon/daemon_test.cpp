@@ -1,4 +1,6 @@
 // Whole lives of sluice-control.
+#include <filesystem>
+
 #include "tests/unit/daemon/daemon_fixture.h"
 
 namespace sluice {
@@ -99,6 +101,30 @@ TEST_F(DaemonTest, WithRedisAwayControlStartsFromItsDisk) {
   start_control();
   EXPECT_TRUE(dataplane_->wait_for([](const auto& s) { return serves(s, 2, 2); }, 30s));
   EXPECT_TRUE(dataplane_->state().vips.contains("192.0.2.1:80/6"));
+}
+
+// A control that is killed may leave a copy that is older than what it has programmed since.
+TEST_F(DaemonTest, AnOldDiskWithdrawsNothingFromADataplaneThatServes) {
+  const std::string disk = folder_.path() + "/state/state.pb";
+  start_dataplane();
+  start_control();
+  apply(kPool);
+  stop_control();
+  std::filesystem::copy_file(disk, disk + ".old");
+  start_control();
+  apply(service("web") + pod(1) + pod(2));
+  ASSERT_TRUE(dataplane_->wait_for([](const auto& s) { return serves(s, 2, 2); }, 30s));
+  control_->signal(SIGKILL);
+  control_->wait();
+  std::filesystem::rename(disk + ".old", disk);
+  redis_.kill();
+  const auto transactions = dataplane_->transactions().size();
+  start_control();
+  ASSERT_TRUE(eventually(
+      [&] { return control_->log().find("dataplane connected") != std::string::npos; }));
+  std::this_thread::sleep_for(1s);
+  EXPECT_EQ(dataplane_->transactions().size(), transactions);
+  EXPECT_TRUE(serves(dataplane_->state(), 2, 2));
 }
 
 TEST_F(DaemonTest, ARestartedDataplaneGetsTheWholeState) {
