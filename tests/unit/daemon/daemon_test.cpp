@@ -109,6 +109,7 @@ TEST_F(DaemonTest, AnOldDiskWithdrawsNothingFromADataplaneThatServes) {
   start_dataplane();
   start_control();
   apply(kPool);
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(disk); }));
   stop_control();
   std::filesystem::copy_file(disk, disk + ".old");
   start_control();
