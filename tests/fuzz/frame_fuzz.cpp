@@ -5,6 +5,7 @@
 // byte; when odd, counted messages (fuzz.h) that the fuzzer frames, so that mutations reach past
 // framing.
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,7 +83,7 @@ class Exchange {
   void check(const v1::Reply& reply) {
     const ForwardingState& state = *generations_.serving();
     if (!reply.error().empty()) FUZZ_CHECK(!reply.more());
-    FUZZ_CHECK(state.vip_count() <= kLimits.vips && state.backend_end() <= kLimits.backends);
+    FUZZ_CHECK(state.vip_count() <= kLimits.vips && state.backend_count() <= kLimits.backends);
     if (state.generation() != 0) FUZZ_CHECK(host_.published() == generations_.serving());
   }
 
@@ -99,6 +100,7 @@ class Exchange {
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   spdlog::set_level(spdlog::level::off);
+  google::protobuf::SetLogHandler(nullptr);
   return 0;
 }
 

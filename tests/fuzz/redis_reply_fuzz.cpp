@@ -1,5 +1,7 @@
 // Fuzzes what comes from Redis: replies, stream entries, source hashes with their markers, key
 // names and object values. Input: one byte, the size of the pieces the bytes after it arrive in.
+#include <google/protobuf/stubs/logging.h>
+
 #include <string>
 #include <vector>
 
@@ -91,6 +93,11 @@ void run(Input input) {
 
 }  // namespace
 }  // namespace sluice::fuzz
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  google::protobuf::SetLogHandler(nullptr);
+  return 0;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   sluice::fuzz::run({data, size});

@@ -18,6 +18,12 @@ void check_error(const std::string& error) {
   FUZZ_CHECK(error.starts_with(kFile));
 }
 
+// What the object says, without what its header says of the reading (fields that were unknown).
+std::string content(v1::Object object) {
+  object.clear_header();
+  return object.DebugString();
+}
+
 void check_manifests(std::string_view text) {
   const Result<Manifest> manifest = parse_manifests(text, kFile);
   if (!manifest) return check_error(manifest.error());
@@ -29,8 +35,8 @@ void check_manifests(std::string_view text) {
   FUZZ_CHECK(again.ok());
   FUZZ_CHECK(again->objects.size() == objects.size());
   for (std::size_t i = 0; i < objects.size(); ++i) {
-    const std::string before = objects[i]->DebugString();
-    const std::string after = again->objects[i].object.DebugString();
+    const std::string before = content(*objects[i]);
+    const std::string after = content(again->objects[i].object);
     if (before != after) std::fprintf(stderr, "%s\nis not\n%s\n", before.c_str(), after.c_str());
     FUZZ_CHECK(before == after);
   }
