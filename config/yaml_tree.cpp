@@ -31,7 +31,11 @@ class TreeBuilder : public YAML::EventHandler {
   TreeBuilder(const YamlLimits& limits, std::vector<YamlNode>* documents)
       : limits_(limits), documents_(documents) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {
+  // At a token that can begin nothing, a comma for instance, yaml-cpp 0.7 gives one empty document
+  // after the other and never moves on.
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (started_at_ == mark.pos) throw Refusal{to_mark(mark), "not YAML: nothing can begin here"};
+    started_at_ = mark.pos;
     stack_.clear();
     root_.reset();
   }
@@ -141,6 +145,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> stack_;
   std::optional<YamlNode> root_;
   std::size_t nodes_ = 0;
+  int started_at_ = -1;  // Where in the text the document began.
 };
 
 }  // namespace

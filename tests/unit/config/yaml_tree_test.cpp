@@ -57,6 +57,14 @@ TEST(YamlTree, RefusesWhatIsNotYaml) {
   EXPECT_THAT(error_of("a: 1\na: 2\n"), HasSubstr("f.yaml:2:1: the key \"a\" is given twice"));
 }
 
+// yaml-cpp stays where it is and gives empty documents without end.
+TEST(YamlTree, RefusesATokenThatBeginsNothing) {
+  for (const char* text : {",", "\"a\", b", "# x\n,  ports:\n  - a: 1\n"}) {
+    EXPECT_THAT(error_of(text), HasSubstr("nothing can begin here")) << text;
+  }
+  EXPECT_THAT(error_of("# x\n, a: 1\n"), StartsWith("f.yaml:2:1: "));
+}
+
 TEST(YamlTree, RefusesTheBillionLaughs) {
   const std::string laughs = "a: &a [lol, lol]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c, *c]\n";
   EXPECT_THAT(error_of(laughs), HasSubstr("f.yaml:1:4: anchors are not taken"));
