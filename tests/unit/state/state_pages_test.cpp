@@ -58,7 +58,10 @@ TEST(PagedHash, AgreesWithAMapThroughGrowthAndCopies) {
     if (step % 5000 == 0) copies.emplace_back(hash, model);
   }
   copies.emplace_back(hash, model);
-  for (const auto& [copy, expected] : copies) {
+  for (const auto& pair : copies) {
+    // Not structured bindings, which clang 14 does not let a lambda capture.
+    const auto& copy = pair.first;
+    const auto& expected = pair.second;
     EXPECT_EQ(copy.size(), expected.size());
     for (std::uint32_t key = 0; key < 8000; ++key) {
       const auto it = expected.find(key);
