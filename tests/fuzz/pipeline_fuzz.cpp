@@ -166,7 +166,7 @@ class Run {
         last_sent_ = flight->bytes(i);
     }
     FUZZ_CHECK(world().drops() - drops == refused);
-    FUZZ_CHECK(gateway.pipelines[worker]->nat_records() <= 2 * 16);
+    FUZZ_CHECK(gateway.pipelines[worker]->nat_records() <= 2 * World::kNatFlows);
   }
 
   unsigned worker_ = 0;

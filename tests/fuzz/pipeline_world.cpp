@@ -10,8 +10,8 @@ using test::ip;
 using test::Net;
 
 void shrink(PipelineConfig& config) {
-  config.flows_ipv4 = config.flows_ipv6 = 64;
-  config.nat_flows = 16;
+  config.flows_ipv4 = config.flows_ipv6 = 256;
+  config.nat_flows = World::kNatFlows;
   config.icmp_per_second = 8;
   config.port_mac.assign(2, std::to_array(World::kMac));
 }

@@ -14,6 +14,8 @@ class World {
  public:
   static constexpr std::uint8_t kMac[6] = {2, 0, 0, 0, 0, 1};  // Of both ports.
 
+  static constexpr std::uint32_t kNatFlows = 24;  // Of each family and worker.
+
   World();
   void reset();
   std::uint64_t drops() const;
