@@ -5,10 +5,10 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_pause.h>
-#include <rte_prefetch.h>
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "dataplane/dpdk/burst_mbufs.h"
 #include "dataplane/kernel/frame.h"
 
 namespace sluice {
@@ -26,19 +26,6 @@ rte_mbuf* restore_tag(rte_mbuf* packet) {
   if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) == 0) [[likely]]
     return packet;
   return rte_vlan_insert(&packet) == 0 ? packet : nullptr;
-}
-
-// The pipeline may have taken a tag off, or made a packet into its answer: then lengths differ.
-void fit(rte_mbuf* packet, std::uint32_t total_length) {
-  if (packet->pkt_len == total_length) [[likely]]
-    return;
-  if (packet->nb_segs > 1) {  // Only ever cut: to an answer that fits the first buffer.
-    rte_pktmbuf_free(packet->next);
-    packet->next = nullptr;
-    packet->nb_segs = 1;
-  }
-  packet->data_len = static_cast<std::uint16_t>(total_length);
-  packet->pkt_len = total_length;
 }
 
 }  // namespace
@@ -112,25 +99,15 @@ void Worker::process(rte_mbuf** packets, unsigned count, bool steered, const For
 }
 
 void Worker::fill(rte_mbuf** packets, unsigned count, bool steered) {
-  unsigned filled = 0;
+  burst_.count = 0;
   for (unsigned i = 0; i < count; ++i) {
     rte_mbuf* packet = restore_tag(packets[i]);
     if (packet == nullptr) [[unlikely]] {
       refuse(&packets[i], 1, DropReason::split_header);
       continue;
     }
-    auto* data = rte_pktmbuf_mtod(packet, std::uint8_t*);
-    rte_prefetch0(data);
-    burst_.handle[filled] = packet;
-    burst_.data[filled] = data;
-    burst_.length[filled] = packet->data_len;
-    burst_.total_length[filled] = packet->pkt_len;
-    burst_.tailroom[filled] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
-    burst_.in_port[filled] = packet->port;
-    burst_.steered[filled] = steered;
-    ++filled;
+    add_to_burst(burst_, packet, steered);
   }
-  burst_.count = filled;
 }
 
 void Worker::dispatch() {
@@ -139,8 +116,7 @@ void Worker::dispatch() {
     auto* packet = static_cast<rte_mbuf*>(burst_.handle[i]);
     switch (burst_.verdict[i]) {
       case Verdict::transmit:
-        fit(packet, burst_.total_length[i]);
-        transmitter_.add(burst_.out_port[i], packet);
+        transmitter_.add(burst_.out_port[i], take_from_burst(burst_, i));
         break;
       case Verdict::hand_over:
         to_worker_[burst_.out_worker[i]].add(packet);
@@ -149,7 +125,7 @@ void Worker::dispatch() {
         (frame_is_control(burst_.data[i], burst_.length[i]) ? control_ : punted_).add(packet);
         break;
       case Verdict::resolve:
-        fit(packet, burst_.total_length[i]);
+        take_from_burst(burst_, i);
         packet->hash.usr = burst_.next_hop[i];
         unresolved_.add(packet);
         break;

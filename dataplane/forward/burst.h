@@ -3,10 +3,10 @@
 // memory.
 // Ownership: the packets stay the caller's; nothing here frees one. Thread: one worker.
 // Units: lengths in bytes, without FCS.
-// Lengths may change: the pipeline removes VLAN tags and turns a refused packet into its answer in
-//   place. data[i] never moves. Wherever length[i] or total_length[i] differs from what the caller
-//   filled in, the caller trims or extends its buffer to the new total_length[i] before it sends
-//   the packet.
+// A packet may change its place and length: the pipeline takes VLAN tags out, puts tunnel headers in
+//   front (data[i] moves into the headroom), and turns a refused packet into its answer. Where
+//   data[i], length[i] or total_length[i] differ from what the caller filled in, the caller moves,
+//   trims or extends its buffer before it sends the packet.
 // Errors: a refused packet has verdict drop and a reason; or it was turned into an answer (TCP RST,
 //   ICMP unreachable), then its verdict is that of the answer and reason says what was refused.
 #pragma once
@@ -38,6 +38,8 @@ struct Burst {
   std::uint32_t length[kMax];        // Contiguous bytes at data.
   std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in
                                      // several segments.
+  std::uint32_t headroom[kMax] =
+      {};  // Bytes that may be written before data; 0 is always right, but lets no tunnel through.
   std::uint32_t tailroom[kMax] =
       {};  // Bytes that may be written behind data + length; 0 is always right.
   std::uint16_t in_port[kMax];  // DPDK port number.

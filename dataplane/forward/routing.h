@@ -85,23 +85,53 @@ struct NatSources {
   std::vector<NatSource<Ipv6>> ipv6;
 };
 
+// Where tunnels start: by egress port and family, one address or, where bits of it vary, a prefix whose
+// host bits come from the flow's hash, so that backends spread the tunnel's packets over their queues.
+template <typename Family>
+struct TunnelSource {
+  bool present = false;
+  typename Family::Address address{};
+  typename Family::Address varies{};  // Bits set: taken from the flow's hash.
+};
+// Immutable; replaced like NatSources.
+struct TunnelSources {
+  struct Port {
+    TunnelSource<Ipv4> ipv4;
+    TunnelSource<Ipv6> ipv6;
+  };
+  std::vector<Port> ports;  // By DPDK port number.
+};
+
+// What a backend's path lets through, learned from ICMP by whichever worker saw it: bytes in the lower
+// half, Ticks / 16 of when in the upper; 0: nothing known.
+using PathMtu = std::atomic<std::uint32_t>;
+inline constexpr unsigned kMaxPorts = 64;  // DPDK port numbers are below.
+inline constexpr std::uint16_t kDefaultMtu = 1500;
+
 struct Routing {
   Routing(std::uint32_t next_hop_capacity, std::uint32_t multipath_capacity, std::uint32_t backend_capacity)
       : next_hops(new NextHop[next_hop_capacity]()),
         multipath(new MultipathGroup[multipath_capacity]()),
         backend_next_hop(new std::atomic<NextHopIndex>[backend_capacity]()),
+        backend_path_mtu(new PathMtu[backend_capacity]()),
         next_hop_count(next_hop_capacity),
         multipath_count(multipath_capacity),
-        backend_count(backend_capacity) {}
+        backend_count(backend_capacity) {
+    for (auto& mtu : port_mtu) mtu.store(kDefaultMtu, std::memory_order_relaxed);
+  }
 
   std::unique_ptr<NextHop[]> next_hops;
   std::unique_ptr<MultipathGroup[]> multipath;
-  // Resolved beforehand, by backend id: no longest-prefix match on the way to a backend.
+  // Resolved beforehand, by backend id: no longest-prefix match on the way to a backend, or to the node
+  // its overlay leads to.
   std::unique_ptr<std::atomic<NextHopIndex>[]> backend_next_hop;
+  std::unique_ptr<PathMtu[]> backend_path_mtu;
+  std::atomic<std::uint16_t> port_mtu[kMaxPorts];  // By DPDK port number; bytes of layer 3.
   std::uint32_t next_hop_count, multipath_count, backend_count;
   std::unique_ptr<Fib<Ipv4>> fib_ipv4;
   std::unique_ptr<Fib<Ipv6>> fib_ipv6;
   std::atomic<const NatSources*> nat_sources{nullptr};
+  std::atomic<const TunnelSources*> tunnel_sources{nullptr};
 
   // A consistent copy of one next hop. Never of a group: pick() first.
   NextHop hop(NextHopIndex index) const {

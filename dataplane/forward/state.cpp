@@ -7,6 +7,11 @@ namespace sluice {
 static_assert(offsetof(VipBlock, service) <= 64, "a worker reads one line of a VIP");
 static_assert(sizeof(BackendRecord) <= 32, "two backends share a line");
 
+const char* name(Mode mode) {
+  constexpr const char* kNames[kModes] = {"nat", "dnat", "dsr-mac", "ipip", "gue"};
+  return kNames[static_cast<unsigned>(mode)];
+}
+
 std::string protocol_name(std::uint8_t protocol) {
   switch (protocol) {
     case kProtocolTcp:

@@ -25,13 +25,25 @@
 
 namespace sluice {
 
-enum class Mode : std::uint8_t { nat, dsr_mac };
+// How packets reach a VIP's backends: see dataplane/README.md.
+enum class Mode : std::uint8_t { nat, dnat, dsr_mac, ipip, gue };
+inline constexpr unsigned kModes = 5;
+const char* name(Mode mode);  // "nat", "dnat", "dsr-mac", "ipip", "gue".
 
-struct BackendRecord {
+// Replies come back through the gateway.
+constexpr bool translates(Mode mode) { return mode == Mode::nat || mode == Mode::dnat; }
+// The client's packet goes whole into another one, to the backend itself.
+constexpr bool encapsulates(Mode mode) { return mode == Mode::ipip || mode == Mode::gue; }
+
+enum class OverlayKind : std::uint8_t { none, ipip, vxlan };
+
+// One line of 32 bytes: all that a worker reads of a backend without an overlay.
+struct alignas(32) BackendRecord {
   std::uint32_t id = 0;
   Be16 port{};
   std::uint8_t address_bytes = 0;  // 4 or 16; 0: no such backend.
-  std::uint8_t address[16] = {};   // Network order.
+  OverlayKind overlay = OverlayKind::none;
+  std::uint8_t address[16] = {};  // Network order.
   template <typename Family>
   typename Family::Address as() const {
     typename Family::Address a;
@@ -40,10 +52,21 @@ struct BackendRecord {
   }
 };
 
+// The way to the node a backend runs on, through the cluster's overlay network.
+struct alignas(32) OverlayRecord {
+  OverlayKind kind = OverlayKind::none;
+  std::uint8_t remote_bytes = 0;  // 4 or 16.
+  Be16 port{};                    // VXLAN: UDP destination.
+  std::uint32_t vni = 0;          // VXLAN.
+  std::uint8_t mac[6] = {};       // VXLAN: destination of the inner frame.
+  std::uint8_t remote[16] = {};   // Network order.
+  friend bool operator==(const OverlayRecord&, const OverlayRecord&) = default;
+};
+static_assert(sizeof(OverlayRecord) == 32);
+
 IpAddress address_of(const BackendRecord& record);  // Of one that is there.
 std::string to_text(const BackendRecord& record);   // "backend 5 (10.0.0.1:8080)".
 
-inline constexpr std::uint8_t kProtocolSctp = 132;
 std::string protocol_name(std::uint8_t protocol);  // "TCP".
 
 // What people and the Maglev hash know a backend by; not read by workers.
@@ -60,6 +83,8 @@ struct alignas(64) VipBlock {
   Be16 port{};
   Mode mode = Mode::nat;
   bool any_masked = false;  // For people: `maglev` already has the masked members replaced.
+  bool proxy_protocol = false;
+  bool quic = false;
   FlowTimers timers;
   std::uint32_t id = 0;       // Of (address, protocol).
   std::uint32_t counter = 0;  // Index of its counters; below the capacity of VIPs.
@@ -135,6 +160,8 @@ class ForwardingState {
     const BackendRecord* record = backends_.find(id);
     return record != nullptr && record->address_bytes != 0 ? record : nullptr;
   }
+  // nullptr unless backend(id) says that it has one.
+  const OverlayRecord* overlay(std::uint32_t id) const { return overlays_.find(id); }
   // The backend of a new flow; nullptr when the VIP has none that is usable.
   const BackendRecord* choose(const VipBlock& vip, std::uint64_t flow_hash) const {
     if (vip.maglev.empty()) return nullptr;
@@ -208,6 +235,7 @@ class ForwardingState {
   PagedHash<VipBlock> vips_;
   PagedHash<AddressBlock> addresses_;
   PagedArray<BackendRecord> backends_;
+  PagedArray<OverlayRecord, 6> overlays_;
   PagedArray<VipIdentity> identities_;
   // Not read by workers.
   PagedArray<std::shared_ptr<const BackendInfo>> infos_;

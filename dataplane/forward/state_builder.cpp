@@ -23,7 +23,8 @@ bool same_timers(const FlowTimers& a, const FlowTimers& b) {
 bool same(const VipBlock& vip, const VipSpec& spec) {
   return vip.id == spec.id && vip.service == spec.service && vip.mode == spec.mode &&
          vip.maglev_size == spec.maglev_size && vip.members == spec.members &&
-         same_timers(vip.timers, spec.timers);
+         same_timers(vip.timers, spec.timers) && vip.proxy_protocol == spec.proxy_protocol &&
+         vip.quic == spec.quic;
 }
 
 }  // namespace
@@ -148,7 +149,10 @@ Status StateBuilder::apply_backends() {
                      address_port_text(spec->address, spec->port) + " named " + spec->info.name +
                      " another id"};
       }
-      if (info == spec->info) continue;
+      if (info == spec->info && old->overlay == spec->overlay.kind &&
+          (old->overlay == OverlayKind::none || *next_->overlay(id) == spec->overlay)) {
+        continue;
+      }
     } else {
       BackendRecord& record = next_->backends_.edit(id);
       record.id = id;
@@ -158,6 +162,9 @@ Status StateBuilder::apply_backends() {
       ++next_->backend_count_;
       built_.new_backends.push_back(id);
     }
+    if (Status status = check_overlay(spec->overlay); !status) return Error{what + status.error()};
+    next_->backends_.edit(id).overlay = spec->overlay.kind;
+    if (spec->overlay.kind != OverlayKind::none) next_->overlays_.edit(id) = spec->overlay;
     next_->infos_.edit(id) = std::make_shared<const BackendInfo>(spec->info);
   }
   return Ok{};
@@ -204,6 +211,8 @@ Status StateBuilder::add_vip(const VipSpec& spec, CounterIndexes& counters) {
   block->protocol = spec.key.protocol;
   block->port = port;
   block->mode = spec.mode;
+  block->proxy_protocol = spec.proxy_protocol;
+  block->quic = spec.quic;
   block->timers = spec.timers;
   block->id = spec.id;
   block->service = spec.service;

@@ -40,12 +40,15 @@ struct VipSpec {
   std::uint32_t maglev_size = 0;
   std::vector<VipBlock::Member> members;
   FlowTimers timers;
+  bool proxy_protocol = false;
+  bool quic = false;
 };
 struct BackendSpec {
   std::uint32_t id = 0;
   IpAddress address;
   std::uint16_t port = 0;
   BackendInfo info;
+  OverlayRecord overlay{};  // kind none: none.
 };
 struct AddressSpec {
   IpAddress address;
@@ -55,7 +58,7 @@ struct AddressSpec {
 struct StateLimits {
   std::uint32_t vips = 16384;
   std::uint32_t backends = 65536;                  // Ids below this.
-  std::uint32_t vip_ids = kFirstNatSourceId;       // Ids below this.
+  std::uint32_t vip_ids = kFirstDnatReplyId;       // Ids below this.
   std::uint32_t maglev_size = 1u << 24;            // Slots of one VIP,
   std::uint64_t slots = std::uint64_t{1} << 28;    //   of all (4 bytes each).
   std::uint64_t members = std::uint64_t{1} << 24;  // Of all VIPs.
@@ -123,6 +126,7 @@ class StateBuilder {
   Status remove_addresses();
   void list_ids();
 
+  static Status check_overlay(const OverlayRecord& overlay);
   Status check_vip(const VipSpec& spec) const;
   Status check_members(const VipSpec& spec) const;
   Status check_id(const VipSpec& spec) const;

@@ -13,6 +13,13 @@ std::string pair_text(const IpAddress& address, std::uint8_t protocol) {
   return address.text() + "/" + protocol_name(protocol);
 }
 
+// Tunnels carry any family in any; full NAT translates IPv6 clients to IPv4 backends (NAT64).
+bool crosses_families(const VipSpec& spec, const BackendRecord& backend) {
+  if (encapsulates(spec.mode)) return true;
+  return spec.mode == Mode::nat && spec.key.protocol != kProtocolSctp && !spec.proxy_protocol &&
+         !spec.key.address.is_v4() && backend.address_bytes == 4;
+}
+
 }  // namespace
 
 Status StateBuilder::check_vip(const VipSpec& spec) const {
@@ -22,6 +29,10 @@ Status StateBuilder::check_vip(const VipSpec& spec) const {
       key.protocol != kProtocolSctp) {
     return Error{"unknown protocol; TCP, UDP and SCTP are known"};
   }
+  if (spec.proxy_protocol && (spec.mode != Mode::nat || key.protocol != kProtocolTcp)) {
+    return Error{"the PROXY protocol needs TCP and mode nat; replies must come back here"};
+  }
+  if (spec.quic && key.protocol != kProtocolUdp) return Error{"QUIC needs UDP"};
   if (next_->find_address(key.address) == nullptr) {
     return Error{"its address is not among the addresses served; add it in the same transaction"};
   }
@@ -53,13 +64,16 @@ Status StateBuilder::check_members(const VipSpec& spec) const {
                    " is unknown; add it in the same transaction"};
     }
     const std::string what = "member " + to_text(*backend) + " ";
-    if (backend->address_bytes != spec.key.address.size()) {
-      return Error{what + "is of the other address family; a VIP's backends must be of its own"};
+    if (backend->address_bytes != spec.key.address.size() && !crosses_families(spec, *backend)) {
+      return Error{what + "is of the other address family, which mode " + name(spec.mode) +
+                   " cannot reach from " + (spec.key.address.is_v4() ? "IPv4" : "IPv6")};
     }
-    if (spec.mode == Mode::dsr_mac && backend->port.host() != spec.key.port) {
-      return Error{
-          what +
-          "has another port than the VIP; direct server return by MAC rewrite needs equal ports"};
+    if (!translates(spec.mode) && backend->port.host() != spec.key.port) {
+      return Error{what + "has another port than the VIP; direct server return (" +
+                   name(spec.mode) + ") needs equal ports"};
+    }
+    if (backend->overlay != OverlayKind::none && !translates(spec.mode)) {
+      return Error{what + "is behind an overlay network, which only nat and dnat can reach"};
     }
     if (member.weight > 65535 || (member.weight == 0 && !member.draining)) {
       return Error{what + "has weight " + std::to_string(member.weight) +
@@ -72,6 +86,22 @@ Status StateBuilder::check_members(const VipSpec& spec) const {
       return Error{what + "is out of order; members stand in ascending order of name"};
     previous = name;
   }
+  return Ok{};
+}
+
+Status StateBuilder::check_overlay(const OverlayRecord& overlay) {
+  if (overlay.kind == OverlayKind::none) return Ok{};
+  if (overlay.remote_bytes != 4 && overlay.remote_bytes != 16)
+    return Error{"its overlay has no address of a node; IPv4 has 4 bytes and IPv6 16"};
+  const IpAddress remote =
+      overlay.remote_bytes == 4 ? IpAddress::v4(overlay.remote) : IpAddress::v6(overlay.remote);
+  if (remote.is_unspecified() || remote.is_multicast())
+    return Error{"its overlay's node " + remote.text() + " is not a unicast address"};
+  if (overlay.kind != OverlayKind::vxlan) return Ok{};
+  if (overlay.vni >= 1u << 24)
+    return Error{"its overlay's VNI " + std::to_string(overlay.vni) + " has more than 24 bits"};
+  if (overlay.port.raw == 0) return Error{"its overlay's UDP port is 0; VXLAN has 4789 or 8472"};
+  if ((overlay.mac[0] & 1) != 0) return Error{"its overlay's MAC is a group's"};
   return Ok{};
 }
 

@@ -43,6 +43,9 @@ inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 inline constexpr std::uint8_t kProtocolUdp = 17;
 inline constexpr std::uint8_t kProtocolIcmp6 = 58;
+inline constexpr std::uint8_t kProtocolSctp = 132;
+inline constexpr std::uint8_t kProtocolIpv4 = 4;   // IPv4 in IP.
+inline constexpr std::uint8_t kProtocolIpv6 = 41;  // IPv6 in IP.
 
 // Time on the packet path: half seconds since the process started, read once per burst.
 using Ticks = std::uint32_t;
@@ -53,5 +56,7 @@ inline constexpr std::uint32_t kMaxVipIds = 1u << 20;
 inline constexpr std::uint32_t kMaxBackendIds = 1u << 22;
 // VIP ids from here on are the dataplane's own: they stand for its NAT source addresses.
 inline constexpr std::uint32_t kFirstNatSourceId = kMaxVipIds - 4096;
+// And from here to there they stand for what DNAT backends answer with: see forward/nat.h.
+inline constexpr std::uint32_t kFirstDnatReplyId = kMaxVipIds / 2;
 
 }  // namespace sluice

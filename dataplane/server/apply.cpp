@@ -1,5 +1,6 @@
 #include "dataplane/server/apply.h"
 
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -27,11 +28,17 @@ Result<Mode> mode_of(v1::ForwardingMode mode) {
   switch (mode) {
     case v1::FORWARDING_MODE_NAT:
       return Mode::nat;
+    case v1::FORWARDING_MODE_DNAT:
+      return Mode::dnat;
     case v1::FORWARDING_MODE_DSR_MAC:
       return Mode::dsr_mac;
+    case v1::FORWARDING_MODE_IPIP:
+      return Mode::ipip;
+    case v1::FORWARDING_MODE_GUE:
+      return Mode::gue;
     default:
       return Error{"forwarding mode " + std::to_string(static_cast<int>(mode)) +
-                   " is not known to this dataplane; NAT and DSR_MAC are"};
+                   " is not known to this dataplane; NAT, DNAT, DSR_MAC, IPIP and GUE are"};
   }
 }
 
@@ -88,11 +95,48 @@ Result<VipSpec> vip_of(const v1::Vip& message, const FlowTimers& defaults) {
   spec.mode = *mode;
   spec.maglev_size = message.maglev_size();
   spec.timers = *timers;
+  spec.proxy_protocol = message.proxy_protocol();
+  spec.quic = message.quic();
   spec.members.reserve(static_cast<std::size_t>(message.members_size()));
   for (const v1::Member& member : message.members()) {
     spec.members.push_back({member.backend(), member.weight(), member.draining(), member.masked()});
   }
   return spec;
+}
+
+constexpr std::uint16_t kVxlanPort = 8472;  // Flannel's, and the Linux kernel's default.
+
+Result<OverlayRecord> overlay_of(const v1::Overlay& message, const std::string& what) {
+  OverlayRecord overlay;
+  switch (message.kind()) {
+    case v1::OVERLAY_KIND_UNSPECIFIED:
+      return overlay;
+    case v1::OVERLAY_KIND_IPIP:
+      overlay.kind = OverlayKind::ipip;
+      break;
+    case v1::OVERLAY_KIND_VXLAN:
+      overlay.kind = OverlayKind::vxlan;
+      break;
+    default:
+      return Error{what + ": overlay " + std::to_string(static_cast<int>(message.kind())) +
+                   " is not known to this dataplane; IPIP and VXLAN are"};
+  }
+  Result<IpAddress> remote = address_of(message.remote(), what + ": its overlay's node");
+  if (!remote) return Error{remote.error()};
+  overlay.remote_bytes = static_cast<std::uint8_t>(remote->size());
+  std::memcpy(overlay.remote, remote->data(), remote->size());
+  if (overlay.kind != OverlayKind::vxlan) return overlay;
+  if (message.port() > 65535)
+    return Error{what + ": its overlay's UDP port " + std::to_string(message.port()) +
+                 "; it must be 1 to 65535, or 0 for " + std::to_string(kVxlanPort)};
+  if (message.mac().size() != sizeof(overlay.mac))
+    return Error{what + ": its overlay's MAC has " + std::to_string(message.mac().size()) +
+                 " bytes; it must have 6"};
+  overlay.vni = message.vni();
+  overlay.port = Be16::from_host(
+      message.port() == 0 ? kVxlanPort : static_cast<std::uint16_t>(message.port()));
+  std::memcpy(overlay.mac, message.mac().data(), sizeof(overlay.mac));
+  return overlay;
 }
 
 Result<BackendSpec> backend_of(const v1::Backend& message) {
@@ -105,10 +149,13 @@ Result<BackendSpec> backend_of(const v1::Backend& message) {
   for (const std::string* text : {&message.name(), &message.target()}) {
     if (Status status = check_text(*text, what); !status) return Error{status.error()};
   }
+  Result<OverlayRecord> overlay = overlay_of(message.overlay(), what);
+  if (!overlay) return Error{overlay.error()};
   return BackendSpec{message.id(),
                      *address,
                      static_cast<std::uint16_t>(message.port()),
-                     {message.name(), message.target()}};
+                     {message.name(), message.target()},
+                     *overlay};
 }
 
 Status add_addresses(StateBuilder& builder, const v1::ApplyPart& part) {
@@ -177,7 +224,19 @@ VipId vip_id_of(const VipBlock& vip) {
 }
 
 v1::ForwardingMode to_message(Mode mode) {
-  return mode == Mode::nat ? v1::FORWARDING_MODE_NAT : v1::FORWARDING_MODE_DSR_MAC;
+  switch (mode) {
+    case Mode::nat:
+      return v1::FORWARDING_MODE_NAT;
+    case Mode::dnat:
+      return v1::FORWARDING_MODE_DNAT;
+    case Mode::dsr_mac:
+      return v1::FORWARDING_MODE_DSR_MAC;
+    case Mode::ipip:
+      return v1::FORWARDING_MODE_IPIP;
+    case Mode::gue:
+      return v1::FORWARDING_MODE_GUE;
+  }
+  return v1::FORWARDING_MODE_UNSPECIFIED;
 }
 
 }  // namespace sluice

@@ -1,0 +1,46 @@
+// How packets stand in a Burst as mbufs: from the mbuf into the burst before the pipeline, and back
+// after it. Used by the worker, and by whatever else runs a pipeline on mbufs.
+//
+// Thread: one worker. Ownership: the mbufs stay the caller's. The caller keeps count below
+// Burst::kMax.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+#include <cstdint>
+
+#include "dataplane/forward/burst.h"
+
+namespace sluice {
+
+inline void add_to_burst(Burst& burst, rte_mbuf* packet, bool steered) {
+  const unsigned i = burst.count++;
+  auto* data = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  rte_prefetch0(data);
+  burst.handle[i] = packet;
+  burst.data[i] = data;
+  burst.length[i] = packet->data_len;
+  burst.total_length[i] = packet->pkt_len;
+  burst.tailroom[i] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
+  burst.in_port[i] = packet->port;
+  burst.steered[i] = steered;
+}
+
+// The pipeline may have taken a tag off, or made a packet into its answer: then lengths differ.
+inline rte_mbuf* take_from_burst(const Burst& burst, unsigned i) {
+  auto* packet = static_cast<rte_mbuf*>(burst.handle[i]);
+  const std::uint32_t total_length = burst.total_length[i];
+  if (packet->pkt_len == total_length) [[likely]]
+    return packet;
+  if (packet->nb_segs > 1) {  // Only ever cut: to an answer that fits the first buffer.
+    rte_pktmbuf_free(packet->next);
+    packet->next = nullptr;
+    packet->nb_segs = 1;
+  }
+  packet->data_len = static_cast<std::uint16_t>(total_length);
+  packet->pkt_len = total_length;
+  return packet;
+}
+
+}  // namespace sluice
