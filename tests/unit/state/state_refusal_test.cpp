@@ -73,7 +73,12 @@ TEST_F(RefusalTest, MaglevSizes) {
 TEST_F(RefusalTest, Members) {
   refuse(vip("192.0.2.1", 80, 1, {{77, 1}}), "member backend 77 is unknown");
   refuse(vip("192.0.2.1", 80, 1, {{4, 1}}), "other address family");
-  refuse(vip("2001:db8::1", 80, 2, {{1, 1}}), "other address family");
+  VipSpec crossing = vip("2001:db8::1", 80, 2, {{1, 1}});
+  crossing.mode = Mode::dnat;
+  refuse(crossing, "other address family");
+  crossing.mode = Mode::nat;  // NAT64.
+  crossing.proxy_protocol = true;
+  refuse(crossing, "other address family");
   refuse(vip("192.0.2.1", 80, 1, {{1, 0}}), "weight 0");
   refuse(vip("192.0.2.1", 80, 1, {{1, 65536}}), "weight 65536");
   refuse(vip("192.0.2.1", 80, 1, {{1, 1}, {1, 1}}), "may stand once");
@@ -81,6 +86,13 @@ TEST_F(RefusalTest, Members) {
   VipSpec dsr = vip("192.0.2.1", 80, 1, {{1, 1}});
   dsr.mode = Mode::dsr_mac;
   refuse(dsr, "needs equal ports");
+  dsr.mode = Mode::gue;
+  refuse(dsr, "needs equal ports");
+  dsr.proxy_protocol = true;
+  refuse(dsr, "PROXY protocol");
+  VipSpec quic = vip("192.0.2.1", 80, 1, {{1, 1}});
+  quic.quic = true;
+  refuse(quic, "QUIC needs UDP");
   limits.members = 4;
   refuse(vip("192.0.2.1", 81, 1, {{1, 1}}), "more than 4 members");
 }
