@@ -120,15 +120,20 @@ bed_backend() {
   in_ns "$name" ip -6 route add default via "fd00:0:0:$third::fe"
 }
 
-# bed_start NAME [BACKENDS]: namespaces client, net, gw and b1 to bN; nothing runs in them yet.
-bed_start() {
-  local network third n
+# bed_begin NAME: the folder $BED_DIR, and what takes everything down on exit; no namespace yet.
+bed_begin() {
   [ "$(id -u)" = 0 ] || { echo "$1: needs root (network namespaces)" >&2; exit 1; }
   BED=sluice-$1-$$
   BED_DIR=$(mktemp -d "${TMPDIR:-/tmp}/$BED.XXXXXX")
   trap bed_stop EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
+}
+
+# bed_start NAME [BACKENDS]: namespaces client, net, gw and b1 to bN; nothing runs in them yet.
+bed_start() {
+  local network third n
+  bed_begin "$1"
   for n in net client gw; do bed_namespace $n; done
   third=1
   for network in north south far; do
