@@ -22,23 +22,27 @@ inline void add_to_burst(Burst& burst, rte_mbuf* packet, bool steered) {
   burst.data[i] = data;
   burst.length[i] = packet->data_len;
   burst.total_length[i] = packet->pkt_len;
+  burst.headroom[i] = rte_pktmbuf_headroom(packet);
   burst.tailroom[i] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
   burst.in_port[i] = packet->port;
   burst.steered[i] = steered;
 }
 
-// The pipeline may have taken a tag off, or made a packet into its answer: then lengths differ.
+// The pipeline may have taken a tag off, put a tunnel's headers in front, or made a packet into its
+// answer: then place or length differ.
 inline rte_mbuf* take_from_burst(const Burst& burst, unsigned i) {
   auto* packet = static_cast<rte_mbuf*>(burst.handle[i]);
-  const std::uint32_t total_length = burst.total_length[i];
-  if (packet->pkt_len == total_length) [[likely]]
+  const std::uint32_t length = burst.length[i], total_length = burst.total_length[i];
+  const auto moved = burst.data[i] - rte_pktmbuf_mtod(packet, std::uint8_t*);
+  if (moved == 0 && packet->pkt_len == total_length) [[likely]]
     return packet;
-  if (packet->nb_segs > 1) {  // Only ever cut: to an answer that fits the first buffer.
+  if (packet->nb_segs > 1 && length == total_length) {  // An answer, in the first buffer.
     rte_pktmbuf_free(packet->next);
     packet->next = nullptr;
     packet->nb_segs = 1;
   }
-  packet->data_len = static_cast<std::uint16_t>(total_length);
+  packet->data_off = static_cast<std::uint16_t>(packet->data_off + moved);
+  packet->data_len = static_cast<std::uint16_t>(length);
   packet->pkt_len = total_length;
   return packet;
 }
