@@ -32,6 +32,7 @@ void read_over(const YamlNode& node, const std::string& file, v1::GatewayConfig*
 void set_port_defaults(v1::GatewayConfig* config) {
   for (v1::PortConfig& port : *config->mutable_dataplane()->mutable_ports()) {
     if (port.mtu() == 0) port.set_mtu(1500);
+    if (port.rss().empty()) port.set_rss("auto");
     if (port.rx_descriptors() == 0) port.set_rx_descriptors(1024);
     if (port.tx_descriptors() == 0) port.set_tx_descriptors(1024);
   }

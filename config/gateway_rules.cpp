@@ -147,6 +147,7 @@ void check_ports(const v1::Dataplane& dataplane, Checker* check) {
       check->error(path + ".device", port.device(), "is another port's device already");
     }
     check->range(path + ".mtu", port.mtu(), 1280, 9600, " bytes (1280 is IPv6's minimum)");
+    check->word(path + ".rss", port.rss(), {"auto", "external"});
     check->range(path + ".rxDescriptors", port.rx_descriptors(), 64, 32'768);
     check->range(path + ".txDescriptors", port.tx_descriptors(), 64, 32'768);
   }

@@ -115,7 +115,18 @@ Status start_port(Port& port, const v1::PortConfig& config, unsigned workers, rt
     return port_error(port, "it does not start", code);
   receive_multicast(port);
 
-  if (port.rx_queues > 1) port.steering = learn_rss(port.id, port.rx_queues, workers);
+  if (config.rss() == "external") {
+    if (port.rx_queues != workers) {
+      return port_error(port,
+                        "rss is external, so it needs a queue for each of the " +
+                            std::to_string(workers) + " workers, and has " +
+                            std::to_string(port.rx_queues),
+                        0);
+    }
+    port.steering = software_steering(workers);
+  } else if (port.rx_queues > 1) {
+    port.steering = learn_rss(port.id, port.rx_queues, workers);
+  }
   port.rss = port.steering != nullptr;
   if (!port.rss) port.steering = software_steering(workers);
   spdlog::info("port started name={} device={} driver={} queues={} rss={} mtu={}", port.name,

@@ -32,7 +32,7 @@ struct Port {
   std::uint16_t mtu = 1500;
   std::uint16_t rx_queues = 1, tx_queues = 1;
   int socket = 0;    // NUMA node.
-  bool rss = false;  // The NIC hashes as `steering` says; else software steers.
+  bool rss = false;  // The NIC, or the sender, spreads as `steering` says; else software steers.
   std::shared_ptr<const Steering> steering;
 };
 

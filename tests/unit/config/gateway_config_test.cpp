@@ -109,6 +109,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"dataplane:\n  ports:\n    - {name: a, device: \"01:00.0\"}\n    - {name: b, "
                 "device: \"01:00.0\"}\n",
                 "dataplane.ports[1].device", "another port's device"},
+        BadCase{"dataplane:\n  ports:\n    - {name: a, device: \"01:00.0\", rss: on}\n",
+                "ports[0].rss", "external"},
         BadCase{"dataplane:\n  ports:\n    - {name: a, device: \"01:00.0\", mtu: 100}\n",
                 "ports[0].mtu", "1280"},
         BadCase{"redis: {address: nowhere}", "g.yaml:1:18: redis.address", "HOST:PORT"},
