@@ -15,7 +15,6 @@ namespace sluice {
   X(ethernet_destination, "ethernet-destination", "the frame is for another machine's MAC; the switch floods or the port is promiscuous") \
   X(ethernet_group, "ethernet-group", "a broadcast or multicast frame carries a packet to a VIP's port; a sender has no ARP/ND entry of the gateway") \
   X(vlan_depth, "vlan-depth", "more than two VLAN tags")                                                        \
-  X(vlan_segments, "vlan-segments", "a tagged packet to a VIP is spread over several buffers; lower the port's MTU or strip tags in the NIC") \
   X(split_header, "split-header", "the headers are spread over several buffers; raise the buffer size")         \
   /* IPv4 */                                                                                                    \
   X(ipv4_truncated, "ipv4-truncated", "the frame ends inside the IPv4 header")                                  \
@@ -36,6 +35,12 @@ namespace sluice {
   X(udp_truncated, "udp-truncated", "the packet ends inside the UDP header")                                    \
   X(udp_length, "udp-length", "the UDP length is below 8 or beyond the packet")                                 \
   X(icmp_truncated, "icmp-truncated", "the packet ends inside the ICMP header")                                 \
+  X(icmp_quote, "icmp-quote", "an ICMP error quotes a packet that contradicts itself, or too little of one")    \
+  X(fragment_length, "fragment-length", "a fragment that is empty, no multiple of eight bytes long, or beyond 65,535 bytes") \
+  X(fragment_too_short, "fragment-too-short", "the first fragment does not hold the whole transport header")    \
+  X(fragment_overlap, "fragment-overlap", "fragments of one datagram overlap, repeat, or disagree about its end") \
+  X(fragment_timeout, "fragment-timeout", "the first fragment of the datagram did not come in time, or its flow is unknown") \
+  X(fragment_store_full, "fragment-store-full", "more fragmented datagrams, or fragments of one, than there is room for") \
   X(fragment_to_vip, "fragment-to-vip", "fragments to a VIP are not served; lower the sender's MTU")            \
   /* Which VIP */                                                                                               \
   X(martian_source, "martian-source", "the source is an address of this gateway or one no host may have")       \
@@ -48,14 +53,21 @@ namespace sluice {
   X(nat_ports_exhausted, "nat-ports-exhausted", "no NAT port towards the backend is free; add addresses to dataplane.nat or backends") \
   X(nat_records_exhausted, "nat-records-exhausted", "all NAT records are in use; raise dataplane.tables.natFlows") \
   X(nat_no_source, "nat-no-source", "the egress port has no NAT source address of this family; give the port one with `ip addr add` or set dataplane.nat") \
+  X(dnat_no_flow, "dnat-no-flow", "a backend's packet of a DNAT flow that is not (or no longer) known")         \
+  X(dnat_collision, "dnat-collision", "a client uses one port towards two VIPs that lead to one backend; mode nat tells them apart") \
+  X(new_flow_budget, "new-flow-budget", "more new NAT flows in one burst than dataplane.tables.newFlowsPerBurst; a flood, or raise it") \
   X(flow_table_full, "flow-table-full", "the connection table refused a new flow; raise dataplane.tables.flows*") \
   X(ttl_expired, "ttl-expired", "the TTL or hop limit ended here")                                              \
+  X(icmp_no_flow, "icmp-no-flow", "an ICMP error about a packet of no flow that is known here")                 \
   /* Next hop */                                                                                                \
   X(no_route, "no-route", "the kernel has no route to the destination; see `ip route get`")                     \
   X(route_blackhole, "route-blackhole", "the kernel's route to the destination is a blackhole")                 \
   X(route_local, "route-local", "the route leads to the gateway itself or to a device that is not a port; see `ip route get`") \
   X(dsr_backend_not_on_link, "dsr-backend-not-on-link", "direct return by MAC needs the backend on a port's own network; use mode nat") \
   X(dsr_backend_unresolved, "dsr-backend-unresolved", "the backend's MAC address is not known yet; see `ip neigh`") \
+  X(too_big, "too-big", "longer than the MTU of the way to the backend or client; the sender is told where that is allowed") \
+  X(tunnel_no_source, "tunnel-no-source", "the egress port has no address of the tunnel's family; give the port one with `ip addr add` or set dataplane.tunnel.sources") \
+  X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for tunnel headers before the packet") \
   /* Outside the pipeline */                                                                                    \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \
   X(hand_over_full, "hand-over-full", "the ring to the worker that owns the flow was full")                     \

@@ -47,14 +47,28 @@ typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<
   record.backend_id = request.backend.id;
   record.backend = {request.backend.template as<Family>(), request.backend.port};
   record.created = record.seen = now;
-  record.state = record.tcp() ? FlowState::handshake : FlowState::weak;
-  bool any_source = false;
-  if (!choose_source(request, record, any_source)) {
+  record.state = record.tcp() && request.opens ? FlowState::handshake : FlowState::weak;
+  if (const DropReason reason = choose_way_back(request, record); reason != DropReason::none) {
     records_.give_back(index);
-    return {0, any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source};
+    return {0, reason};
   }
   if (!insert_entries(request, index, now)) return {0, DropReason::flow_table_full};
   return {index, DropReason::none};
+}
+
+template <typename Family>
+DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& request,
+                                             Record& record) {
+  if (request.vip.mode == Mode::dnat) {
+    record.source = {request.key.client, request.key.client_port};
+    record.reverse_id = dnat_reply_id<Family>(record.backend.address, record.protocol);
+    const FlowKey<Family> reverse = record.reverse();
+    const bool taken = table_->find(reverse, table_->hash(reverse)) != kNoSlot;
+    return taken ? DropReason::dnat_collision : DropReason::none;
+  }
+  bool any_source = false;
+  if (choose_source(request, record, any_source)) return DropReason::none;
+  return any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source;
 }
 
 // The egress port's own address first, then the addresses set apart for NAT.
@@ -156,7 +170,8 @@ bool NatFlows<Family>::mark_ending(std::uint32_t index, bool time_wait) {
   if ((record.flags & Record::kEnding) != 0) return true;
   if (ending_count_ == kMaxEnding) return false;
   record.flags |= Record::kEnding;
-  if (time_wait) record.flags |= Record::kTimeWait;
+  // Only a port of ours must rest.
+  if (time_wait && !record.dnat()) record.flags |= Record::kTimeWait;
   ending_[ending_count_++] = index;
   return true;
 }

@@ -1,4 +1,4 @@
-// NatFlows: the full-NAT flows of one worker and family. A flow is a NatRecord and two entries of
+// NatFlows: the NAT and DNAT flows of one worker and family. A flow is a NatRecord and two entries of
 // the worker's connection table; they come and go together, whichever of them is evicted or expires
 // first.
 //
@@ -32,9 +32,10 @@ struct NatFlowRequest {
   typename ConnectionTable<Family>::Hash hash;
   const VipBlock& vip;
   const BackendRecord& backend;
-  std::uint16_t egress_port;  // DPDK port towards the backend.
+  std::uint16_t egress_port;  // DPDK port towards the backend; not for DNAT, as are steering and sources.
   const Steering* steering;   // The egress port's; nullptr: any worker gets replies.
   const NatSources* sources;  // nullptr: none yet.
+  bool opens = true;          // TCP: by a SYN. DNAT flows go on without one after a restart.
 };
 
 template <typename Family>
@@ -74,6 +75,7 @@ class NatFlows {
   static constexpr unsigned kMaxEnding = 64;
   bool mark_ending(std::uint32_t record, bool time_wait);
   void take_away(std::uint32_t record);
+  DropReason choose_way_back(const NatFlowRequest<Family>& request, Record& record);
   bool choose_source(const NatFlowRequest<Family>& request, Record& record, bool& any_source);
   std::uint16_t choose_port(const NatFlowRequest<Family>& request, const NatSource<Family>& source);
   bool in_use(const NatFlowRequest<Family>& request, const NatSource<Family>& source,

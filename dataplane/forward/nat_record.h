@@ -1,5 +1,6 @@
-// NatRecord: what full NAT keeps of a flow beside its two connection table entries (client to VIP,
-// backend to NAT source), which hold its index; and how the packets of both directions change it.
+// NatRecord: what NAT keeps of a flow beside its two connection table entries (client to VIP, and the
+// other way: backend to NAT source, or with DNAT backend to client), which hold its index; and how the
+// packets of both directions change it.
 //
 // Thread: one worker writes; others may copy records for display (a copy may be torn).
 // Ownership: NatRecords owns one allocation without pointers. Units: Ticks. Shapes: one cache line
@@ -16,6 +17,24 @@
 
 namespace sluice {
 
+// What stands in a DNAT reply's key for the backend's address, which the key has no room for: of two
+// backends with one number the record tells which it is, so no flow is ever taken for another.
+template <typename Family>
+std::uint32_t dnat_reply_id(const typename Family::Address& backend, std::uint8_t protocol) {
+  std::uint64_t h = protocol;
+  for (std::size_t at = 0; at < Family::kAddressBytes; at += 4) {
+    std::uint32_t word;
+    std::memcpy(&word, backend.data() + at, sizeof(word));
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
+  }
+  constexpr std::uint32_t kIds = kFirstNatSourceId - kFirstDnatReplyId;
+  return kFirstDnatReplyId + static_cast<std::uint32_t>((h & 0xffffffff) * kIds >> 32);
+}
+constexpr bool is_dnat_reply(std::uint32_t id) {
+  return id >= kFirstDnatReplyId && id < kFirstNatSourceId;
+}
+
 template <typename Family>
 struct alignas(64) NatRecord {
   enum Flag : std::uint8_t {
@@ -30,11 +49,11 @@ struct alignas(64) NatRecord {
   };
 
   FlowKey<Family> forward;  // The client's entry.
-  Endpoint<Family> source;  // Ours, towards the backend.
+  Endpoint<Family> source;  // Towards the backend: ours, or with DNAT the client's.
   Endpoint<Family> backend;
   typename Family::Address vip{};
   std::uint32_t backend_id = 0;
-  std::uint32_t reverse_id = 0;  // NatSource::id() in the backend's entry.
+  std::uint32_t reverse_id = 0;  // In the backend's entry: NatSource::id(), or dnat_reply_id().
   std::uint32_t vip_counter = 0;
   std::uint32_t backend_isn = 0;  // Host order.
   std::uint32_t next_free = 0;
@@ -44,7 +63,9 @@ struct alignas(64) NatRecord {
   std::uint8_t flags = 0;
   FlowState state = FlowState::empty;  // empty: not in use.
 
+  bool dnat() const { return is_dnat_reply(reverse_id); }
   FlowKey<Family> reverse() const {
+    if (dnat()) return {source.address, source.port, backend.port, reverse_id};
     return {backend.address, backend.port, source.port, reverse_id};
   }
   bool tcp() const { return protocol == kProtocolTcp; }

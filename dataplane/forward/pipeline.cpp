@@ -69,7 +69,11 @@ bool entry_expired(void* pointer, const typename ConnectionTable<Family>::Entry&
 
 struct Pipeline::Impl {
   Impl(const PipelineConfig& config, WorkerCounters& counters)
-      : context{config, counters, AnswerBudget(config.icmp_per_second), {}} {}
+      : context{.config = config,
+                .counters = counters,
+                .answers = AnswerBudget(config.icmp_per_second)} {
+    std::memcpy(&context.spreading_key, config.secret + 8, sizeof(context.spreading_key));
+  }
 
   // Refuses what is malformed or not for this gateway's MAC, and sorts the rest by family.
   void classify(Burst& burst);
@@ -106,9 +110,10 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
                              const Routing& routing, Ticks now) {
   if (flows.lane.count == 0) return;
   const NatSources* sources = routing.nat_sources.load(std::memory_order_acquire);
-  Pass<Family> pass{burst, context, flows, state, routing, sources, now};
+  const TunnelSources* tunnels = routing.tunnel_sources.load(std::memory_order_acquire);
+  Pass<Family> pass{burst, context, flows, state, routing, sources, tunnels, now};
   find_vips(pass);
-  find_nat_replies(pass);
+  find_replies(pass);
   hand_over_foreign(pass);
   find_flows(pass);
   decide_flows(pass);
@@ -120,6 +125,7 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
 void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing& routing,
                        Ticks now) {
   parse_burst(burst.data, burst.length, burst.total_length, burst.count, impl_->context.parsed);
+  impl_->context.new_flows_left = impl_->context.config.new_flows_per_burst;
   impl_->classify(burst);
   impl_->forward(impl_->ipv4, burst, state, routing, now);
   impl_->forward(impl_->ipv6, burst, state, routing, now);

@@ -1,5 +1,5 @@
 // Pipeline: the life of a packet in one worker, as one function over a burst.
-// parse -> which VIP -> which flow -> else which backend (Maglev) -> rewrite by mode -> next hop.
+// parse -> which VIP -> which flow -> else which backend (Maglev) -> next hop -> rewrite by mode.
 //
 // Thread: one worker owns a Pipeline and its tables. No lock, allocation, system call, log line or
 //   division inside. Errors: every refused packet gets a DropReason and is counted here, nowhere
@@ -26,7 +26,8 @@ struct PipelineConfig {
   std::uint16_t workers = 1;
   std::uint32_t flows_ipv4 = 1 << 20, flows_ipv6 = 1 << 18, nat_flows = 1 << 18;
   std::uint32_t backend_capacity = 65536;
-  std::uint32_t icmp_per_second = 1000;  // RST and ICMP made here.
+  std::uint32_t icmp_per_second = 1000;    // RST and ICMP made here.
+  std::uint32_t new_flows_per_burst = 48;  // Tracked; beyond it NAT refuses, direct return hashes.
   std::uint8_t secret[16] =
       {};  // Keys the connection tables; the same for all workers of a process.
   // By DPDK port number: how flows that enter there are spread over workers.

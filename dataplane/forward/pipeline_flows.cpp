@@ -26,21 +26,23 @@ class Flows {
 
   void reply_packet(unsigned i) {
     const Slot slot = current_slot(i);
-    if (slot == kNoSlot || table_.link(slot) == kNatTombstone)
-      return pass_.drop(i, DropReason::nat_no_flow);
+    if (slot == kNoSlot || table_.link(slot) == kNatTombstone) return unknown_reply(i);
     const std::uint32_t index = table_.link(slot).index();
     NatRecord<Family>& record = nat_.records()[index];
-    if (pass_.state.backend(record.backend_id) == nullptr) {  // Gone, and its flows with it.
+    // A DNAT reply's key has only a number for the backend's address.
+    if (record.dnat() && record.backend.address != lane_.source[i]) return unknown_reply(i);
+    const BackendRecord* backend = pass_.state.backend(record.backend_id);
+    if (backend == nullptr) {  // Gone, and its flows with it.
       end_nat(index, false);
-      return pass_.drop(i, DropReason::nat_no_flow);
+      return unknown_reply(i);
     }
     if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
     set_nat_state(index, saw_backend(record, tcp_view(i), pass_.now));
-    lane_.action[i] = Action::nat_reply;
+    lane_.action[i] = Action::reply;
     lane_.new_source[i] = {record.vip, record.forward.vip_port};
     lane_.new_destination[i] = {record.forward.client, record.forward.client_port};
     lane_.vip_counter[i] = record.vip_counter;
-    lane_.backend[i] = record.backend_id;
+    lane_.backend[i] = backend;
   }
 
  private:
@@ -61,12 +63,28 @@ class Flows {
         *reinterpret_cast<const TcpHeader*>(at(i, pass_.parsed().l4[lane_.packet[i]]));
     return {header.flags, read32(header.sequence), read32(header.acknowledgment)};
   }
+  // To a NAT source: to nobody. Of a DNAT backend: to the gateway itself, else it is a flow's, and
+  // a client that got it with the backend's address would reset the connection.
+  void unknown_reply(unsigned i) {
+    if (!is_dnat_reply(lane_.key[i].vip_id)) return pass_.drop(i, DropReason::nat_no_flow);
+    NextHopIndex index = kNoNextHop;
+    if (const Fib<Family>* fib = fib_of<Family>(pass_.routing))
+      fib->lookup(&lane_.destination[i], &index, 1);
+    const bool ours =
+        (index & kMultipath) == 0 && read_hop(pass_.routing, index).state == NextHopState::local;
+    if (!ours) return pass_.drop(i, DropReason::dnat_no_flow);
+    lane_.path[i] = Path::other;
+  }
   bool expires(unsigned i) const {
     return time_to_live<Family>(at(i, pass_.parsed().l3[lane_.packet[i]])) <= 1;
   }
   std::uint64_t hash_of(unsigned i) const {
     return flow_hash<Family>(pass_.state.maglev_seed(), lane_.source[i], lane_.key[i].client_port,
                              lane_.destination[i], lane_.key[i].vip_port, protocol(i));
+  }
+  // A flow that ended just now was found, and so nothing was prepared for its successor.
+  std::uint64_t choice(unsigned i) const {
+    return lane_.slot[i] == kNoSlot ? lane_.choice[i] : hash_of(i);
   }
   NextHopIndex towards(unsigned i, std::uint32_t backend) const {
     return backend_next_hop(pass_.routing, backend, [&] { return hash_of(i); });
@@ -80,14 +98,18 @@ class Flows {
     if (nat_.records()[index].state != state) nat_.set_state(index, state, pass_.now);
   }
 
-  void leave(unsigned i, Action action, std::uint32_t backend) {
+  void leave(unsigned i, Action action, const BackendRecord& backend) {
     lane_.action[i] = action;
-    lane_.vip_counter[i] = lane_.vip[i]->counter;
-    lane_.backend[i] = backend;
-    lane_.next_hop[i] = towards(i, backend);
+    lane_.backend[i] = &backend;
+    lane_.next_hop[i] = towards(i, backend.id);
   }
-  void leave_nat(unsigned i, const NatRecord<Family>& record) {
-    leave(i, Action::nat_forward, record.backend_id);
+  void leave_direct(unsigned i, const BackendRecord& backend) {
+    const bool tunnel = encapsulates(lane_.vip[i]->mode);
+    if (tunnel && expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    leave(i, tunnel ? Action::tunnel : Action::direct, backend);
+  }
+  void leave_nat(unsigned i, const NatRecord<Family>& record, const BackendRecord& backend) {
+    leave(i, Action::forward, backend);
     lane_.new_source[i] = record.source;
     lane_.new_destination[i] = record.backend;
   }
@@ -95,7 +117,8 @@ class Flows {
   // False: the flow is no more; the packet may start another.
   bool continue_nat(unsigned i, std::uint32_t index) {
     NatRecord<Family>& record = nat_.records()[index];
-    if (pass_.state.backend(record.backend_id) == nullptr) {
+    const BackendRecord* backend = pass_.state.backend(record.backend_id);
+    if (backend == nullptr) {
       end_nat(index, false);
       return false;
     }
@@ -108,15 +131,15 @@ class Flows {
       return true;
     }
     set_nat_state(index, saw_client(record, tcp_view(i), pass_.now));
-    leave_nat(i, record);
+    leave_nat(i, record, *backend);
     return true;
   }
 
   bool continue_direct(unsigned i, Slot slot) {
-    const std::uint32_t backend = table_.link(slot).index();
+    const BackendRecord* backend = pass_.state.backend(table_.link(slot).index());
     const FlowState state = table_.state(slot);
     const bool anew = tcp(i) && opens(flags(i)) && state == FlowState::closing;
-    if (anew || pass_.state.backend(backend) == nullptr) {
+    if (anew || backend == nullptr) {
       table_.erase(slot);
       pass_.table_changed = true;
       return false;
@@ -125,7 +148,7 @@ class Flows {
     const DirectStep step = step_direct(state, idle, tcp(i), flags(i));
     if (step.refresh && (idle != 0 || step.state != state))
       table_.touch(slot, step.state, pass_.now);
-    leave(i, Action::direct, backend);
+    leave_direct(i, *backend);
     return true;
   }
 
@@ -133,7 +156,7 @@ class Flows {
     const VipBlock& vip = *lane_.vip[i];
     if (!may_start(vip.mode, protocol(i), flags(i)))
       return refuse(pass_, i, DropReason::tcp_no_flow);
-    const BackendRecord* backend = pass_.state.choose(vip, hash_of(i));
+    const BackendRecord* backend = pass_.state.choose(vip, choice(i));
     if (backend == nullptr) {
       pass_.worker.counters.vips[vip.counter].no_backend.add(1);
       return refuse(pass_, i, DropReason::no_backend);
@@ -142,7 +165,7 @@ class Flows {
     // Nothing is kept of a flow that leads nowhere.
     const DropReason reason = next_hop_refusal(hop, vip.mode == Mode::dsr_mac);
     if (reason != DropReason::none) return pass_.drop(i, reason);
-    if (vip.mode == Mode::nat) {
+    if (translates(vip.mode)) {
       start_nat(i, *backend, hop.port);
     } else {
       start_direct(i, *backend);
@@ -151,19 +174,29 @@ class Flows {
 
   void start_nat(unsigned i, const BackendRecord& backend, std::uint16_t egress_port) {
     if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    if (!take_new_flow()) return pass_.drop(i, DropReason::new_flow_budget);
     const Steering* steering = steering_of(pass_.worker.config, egress_port);
     const auto started = nat_.start({lane_.key[i], lane_.hash[i], *lane_.vip[i], backend,
-                                     egress_port, steering, pass_.nat_sources},
+                                     egress_port, steering, pass_.nat_sources, opens(flags(i))},
                                     pass_.now);
     pass_.table_changed = true;
     if (started.reason != DropReason::none) return pass_.drop(i, started.reason);
     count_new(i, backend.id);
-    leave_nat(i, nat_.records()[started.record]);
+    leave_nat(i, nat_.records()[started.record], backend);
+  }
+
+  // What a flood of new flows may cost in one burst; the flows that are there come first.
+  bool take_new_flow() {
+    if (pass_.worker.new_flows_left == 0) return false;
+    --pass_.worker.new_flows_left;
+    return true;
   }
 
   void start_direct(unsigned i, const BackendRecord& backend) {
-    leave(i, Action::direct, backend.id);
+    leave_direct(i, backend);
+    if (lane_.action[i] == Action::none) return;
     if ((flags(i) & kTcpRst) != 0) return;  // Nothing follows it.
+    if (!take_new_flow()) return pass_.worker.counters.untracked.add(1);
     const FlowState state = tcp(i) && opens(flags(i)) ? FlowState::handshake : FlowState::weak;
     const Slot slot = table_.insert(lane_.key[i], lane_.hash[i], FlowLink::backend(backend.id),
                                     state, pass_.now, NatFlows<Family>::evicted, &nat_);

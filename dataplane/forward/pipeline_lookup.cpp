@@ -25,6 +25,14 @@ void accept_client(Pass<Family>& pass, unsigned i) {
                  lane.vip[i]->id};
 }
 
+template <typename Family>
+const NatSource<Family>* nat_source_of(Pass<Family>& pass, unsigned i) {
+  if (pass.nat_sources == nullptr) return nullptr;
+  const std::uint16_t port = pass.parsed().destination_port[pass.lane().packet[i]].host();
+  if (port < pass.nat_sources->first_port || port > pass.nat_sources->last_port) return nullptr;
+  return find_nat_source<Family>(pass.nat_sources, pass.lane().destination[i]);
+}
+
 }  // namespace
 
 template <typename Family>
@@ -46,50 +54,89 @@ void find_vips(Pass<Family>& pass) {
   }
 }
 
+// From a backend to a NAT source, or to the client of a DNAT flow.
 template <typename Family>
-void find_nat_replies(Pass<Family>& pass) {
-  if (pass.nat_sources == nullptr) return;
+void find_replies(Pass<Family>& pass) {
   Lane<Family>& lane = pass.lane();
   const ParsedBurst& parsed = pass.parsed();
+  const bool dnat = pass.state.has_dnat();
   for (unsigned i = 0; i < lane.count; ++i) {
     const unsigned p = lane.packet[i];
     if (lane.path[i] != Path::other || !has_ports(parsed.protocol[p])) continue;
     if (parsed.not_for_vip[p] != DropReason::none || parsed.group[p]) continue;
-    const std::uint16_t port = parsed.destination_port[p].host();
-    if (port < pass.nat_sources->first_port || port > pass.nat_sources->last_port) continue;
-    const NatSource<Family>* source =
-        find_nat_source<Family>(pass.nat_sources, lane.destination[i]);
-    if (source == nullptr) continue;
-    lane.path[i] = Path::reply;
-    lane.key[i] = {lane.source[i], parsed.source_port[p], parsed.destination_port[p],
-                   source->id(parsed.protocol[p])};
+    const NatSource<Family>* source = nat_source_of(pass, i);
+    if (source != nullptr) {
+      lane.path[i] = Path::reply;
+      lane.key[i] = {lane.source[i], parsed.source_port[p], parsed.destination_port[p],
+                     source->id(parsed.protocol[p])};
+    } else if (dnat && pass.state.template is_dnat_endpoint<Family>(
+                           lane.source[i], parsed.protocol[p], parsed.source_port[p])) {
+      lane.path[i] = Path::reply;
+      lane.key[i] = {lane.destination[i], parsed.destination_port[p], parsed.source_port[p],
+                     dnat_reply_id<Family>(lane.source[i], parsed.protocol[p])};
+    }
   }
 }
 
-// Full NAT only: its flows have two directions that must meet in one worker. Direct return stays
-// with whoever receives it.
+namespace {
+
+// The worker that owns the packet's flow. Flows whose two directions meet here must do so in one
+// worker; direct return stays with whoever receives it.
+template <typename Family>
+std::uint16_t owner_of(Pass<Family>& pass, unsigned i) {
+  const PipelineConfig& config = pass.worker.config;
+  Lane<Family>& lane = pass.lane();
+  const ParsedBurst& parsed = pass.parsed();
+  const unsigned p = lane.packet[i];
+  const bool client = lane.path[i] == Path::client;
+  if (client ? lane.vip[i]->mode == Mode::dnat : is_dnat_reply(lane.key[i].vip_id)) {
+    return dnat_owner<Family>(pass.worker.spreading_key, lane.key[i].client,
+                              lane.key[i].client_port, config.workers);
+  }
+  const bool nat = !client || lane.vip[i]->mode == Mode::nat;
+  if (!nat || pass.burst.steered[p]) return config.worker;
+  const Steering* steering = steering_of(config, pass.burst.in_port[p]);
+  if (steering == nullptr) return config.worker;
+  return owner<Family>(*steering, lane.source[i], lane.destination[i], parsed.source_port[p],
+                       parsed.destination_port[p]);
+}
+
+}  // namespace
+
 template <typename Family>
 void hand_over_foreign(Pass<Family>& pass) {
   const PipelineConfig& config = pass.worker.config;
   if (config.workers <= 1) return;
   Lane<Family>& lane = pass.lane();
-  const ParsedBurst& parsed = pass.parsed();
   for (unsigned i = 0; i < lane.count; ++i) {
-    const unsigned p = lane.packet[i];
-    const bool nat = lane.path[i] == Path::reply ||
-                     (lane.path[i] == Path::client && lane.vip[i]->mode == Mode::nat);
-    if (!nat || pass.burst.steered[p]) continue;
-    const Steering* steering = steering_of(config, pass.burst.in_port[p]);
-    if (steering == nullptr) continue;
-    const std::uint16_t worker = owner<Family>(*steering, lane.source[i], lane.destination[i],
-                                               parsed.source_port[p], parsed.destination_port[p]);
+    if (lane.path[i] != Path::client && lane.path[i] != Path::reply) continue;
+    const std::uint16_t worker = owner_of(pass, i);
     if (worker == config.worker || worker >= config.workers) continue;
+    const unsigned p = lane.packet[i];
     pass.burst.verdict[p] = Verdict::hand_over;
     pass.burst.out_worker[p] = worker;
     pass.worker.counters.handed_over.add(1);
     lane.path[i] = Path::done;
   }
 }
+
+namespace {
+
+// A packet in no flow will need a backend: begins to load the Maglev slot that names it.
+template <typename Family>
+void prepare_choice(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const VipBlock& vip = *lane.vip[i];
+  lane.choice[i] =
+      flow_hash<Family>(pass.state.maglev_seed(), lane.source[i], lane.key[i].client_port,
+                        lane.destination[i], lane.key[i].vip_port, vip.protocol);
+  if (!vip.maglev.empty()) {
+    __builtin_prefetch(
+        &vip.maglev[maglev_slot(lane.choice[i], static_cast<std::uint32_t>(vip.maglev.size()))]);
+  }
+}
+
+}  // namespace
 
 template <typename Family>
 void find_flows(Pass<Family>& pass) {
@@ -107,7 +154,10 @@ void find_flows(Pass<Family>& pass) {
   for (unsigned i = 0; i < lane.count; ++i) {
     if (!wanted(i)) continue;
     lane.slot[i] = *found++;
-    if (lane.slot[i] == kNoSlot) continue;
+    if (lane.slot[i] == kNoSlot) {
+      if (lane.path[i] == Path::client) prepare_choice(pass, i);
+      continue;
+    }
     const FlowLink link = table.link(lane.slot[i]);
     if (link.is_nat() && link != kNatTombstone) pass.flows.nat.records().prefetch(link.index());
   }
@@ -115,7 +165,7 @@ void find_flows(Pass<Family>& pass) {
 
 #define SLUICE_INSTANTIATE(Family)                        \
   template void find_vips<Family>(Pass<Family>&);         \
-  template void find_nat_replies<Family>(Pass<Family>&);  \
+  template void find_replies<Family>(Pass<Family>&);      \
   template void hand_over_foreign<Family>(Pass<Family>&); \
   template void find_flows<Family>(Pass<Family>&);
 SLUICE_INSTANTIATE(Ipv4)

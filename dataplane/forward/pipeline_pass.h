@@ -19,17 +19,18 @@ namespace sluice {
 enum class Path : std::uint8_t {
   other,   // Neither of the following: the slow path's, unless it is for a VIP's address.
   client,  // From a client to a VIP.
-  reply,   // From a backend to a NAT source.
+  reply,   // From a backend to a NAT source, or to a client of a DNAT flow.
   done,    // Decided.
 };
 
 // What is to be done to a packet that leaves.
 enum class Action : std::uint8_t {
   none,
-  direct,       // MACs alone.
-  nat_forward,  // To the backend.
-  nat_reply,    // To the client.
-  answer,       // It is a RST or an ICMP error by now.
+  direct,   // To the backend, MACs alone.
+  tunnel,   // To the backend, whole in another packet.
+  forward,  // To the backend, translated; perhaps through an overlay.
+  reply,    // To the client, translated.
+  answer,   // It is a RST or an ICMP error by now.
 };
 
 template <typename Family>
@@ -49,12 +50,13 @@ struct Lane {
   typename ConnectionTable<Family>::Batch look_ups;  // Of client and reply, in the lane's order.
   static_assert(ConnectionTable<Family>::Batch::kMax >= kMax);
   Slot slot[kMax];
+  std::uint64_t choice[kMax];  // flow_hash() of a client's packet that is in no flow.
 
   Action action[kMax];
   NextHopIndex next_hop[kMax];
   std::uint32_t vip_counter[kMax];
-  std::uint32_t backend[kMax];                               // Id.
-  Endpoint<Family> new_source[kMax], new_destination[kMax];  // nat_forward, nat_reply.
+  const BackendRecord* backend[kMax];
+  Endpoint<Family> new_source[kMax], new_destination[kMax];  // forward, reply.
 };
 
 template <typename Family>
@@ -68,7 +70,10 @@ struct WorkerContext {
   PipelineConfig config;
   WorkerCounters& counters;
   AnswerBudget answers;
-  ParsedBurst parsed;
+  std::uint64_t spreading_key = 0;   // Of the software spreading of DNAT flows over workers.
+  std::uint32_t new_flows_left = 0;  // In this burst.
+  std::uint16_t tunnel_id = 0;       // Last IPv4 id of a tunnel's packet.
+  ParsedBurst parsed{};
 };
 
 template <typename Family>
@@ -79,11 +84,20 @@ struct Pass {
   const ForwardingState& state;
   const Routing& routing;
   const NatSources* nat_sources;
+  const TunnelSources* tunnel_sources;
   Ticks now;
   bool table_changed = false;  // Since find_flows(): slots found there may be stale.
 
   Lane<Family>& lane() { return flows.lane; }
   ParsedBurst& parsed() { return worker.parsed; }
+  std::uint8_t* l3(unsigned i) {
+    const unsigned p = flows.lane.packet[i];
+    return burst.data[p] + worker.parsed.l3[p];
+  }
+  std::uint8_t* l4(unsigned i) {
+    const unsigned p = flows.lane.packet[i];
+    return burst.data[p] + worker.parsed.l4[p];
+  }
   void drop(unsigned i, DropReason reason) {
     const unsigned p = flows.lane.packet[i];
     burst.verdict[p] = Verdict::drop;
@@ -98,7 +112,7 @@ struct Pass {
 template <typename Family>
 void find_vips(Pass<Family>& pass);
 template <typename Family>
-void find_nat_replies(Pass<Family>& pass);
+void find_replies(Pass<Family>& pass);
 template <typename Family>
 void hand_over_foreign(Pass<Family>& pass);
 template <typename Family>
@@ -112,11 +126,27 @@ void find_next_hops(Pass<Family>& pass);
 template <typename Family>
 void send(Pass<Family>& pass);
 
+// Puts lane packet i into its tunnel, or its backend's overlay. False: the packet was dropped.
+template <typename Family>
+bool enter_tunnel(Pass<Family>& pass, unsigned i, const NextHop& hop);
+// Bytes of layer 3 that headers of a tunnel add to lane packet i; 0: it goes through none.
+template <typename Family>
+std::uint32_t tunnel_overhead(const Pass<Family>& pass, unsigned i);
 // Refuses lane packet i: counts it, and answers it if the address's policy says so.
 template <typename Family>
 void refuse(Pass<Family>& pass, unsigned i, DropReason reason);
-// Takes the VLAN tags out; false: the packet was dropped.
+// Takes the VLAN tags out: the frame begins later, so that its Ethernet header ends at layer 3 (as
+// far as the EtherType goes, which is right then; MACs are to be written).
 template <typename Family>
-bool untag(Pass<Family>& pass, unsigned i);
+void untag(Pass<Family>& pass, unsigned i);
+// The FIB of the family; nullptr: none yet.
+template <typename Family>
+const Fib<Family>* fib_of(const Routing& routing) {
+  if constexpr (Family::kAddressBytes == 4) {
+    return routing.fib_ipv4.get();
+  } else {
+    return routing.fib_ipv6.get();
+  }
+}
 
 }  // namespace sluice

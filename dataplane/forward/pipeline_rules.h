@@ -18,9 +18,10 @@ inline bool opens(std::uint8_t tcp_flags) {
 }
 
 // Whether a packet that belongs to no flow may begin one. Full NAT cannot guess where an unknown
-// connection went; direct return can, by Maglev, so flows survive a restart of the gateway.
+// connection went; the others can, by Maglev, so their flows survive a restart of the gateway.
 inline bool may_start(Mode mode, std::uint8_t protocol, std::uint8_t tcp_flags) {
-  return mode == Mode::dsr_mac || protocol != kProtocolTcp || opens(tcp_flags);
+  if (protocol != kProtocolTcp || !translates(mode)) return true;
+  return mode == Mode::nat ? opens(tcp_flags) : (tcp_flags & kTcpRst) == 0;
 }
 
 // The state of a direct-return flow after a packet from the client, the only side that is seen.
@@ -52,6 +53,16 @@ std::uint16_t owner(const Steering& steering, const typename Family::Address& so
                     Be16 destination_port) {
   return steering.owner(
       steering.toeplitz().hash<Family>(source, destination, source_port, destination_port));
+}
+
+// The worker that owns both directions of a DNAT flow: those have the client's address and port in
+// common, and no NIC hashes by that alone.
+template <typename Family>
+std::uint16_t dnat_owner(std::uint64_t key, const typename Family::Address& client,
+                         Be16 client_port, std::uint16_t workers) {
+  const std::uint64_t hash =
+      flow_hash<Family>(key, client, client_port, typename Family::Address{}, Be16{}, 0);
+  return static_cast<std::uint16_t>((hash >> 32) * workers >> 32);
 }
 
 template <typename Family>
@@ -108,6 +119,22 @@ inline DropReason next_hop_refusal(const NextHop& hop, bool by_mac) {
       break;
   }
   return DropReason::none;
+}
+
+// The longest packet that reaches the backend by this port, in bytes of layer 3. What was learned
+// from ICMP holds for ten minutes (RFC 1191, 8201).
+inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std::uint32_t backend,
+                                 Ticks now) {
+  constexpr std::uint16_t kHolds = 10 * 60 * kTicksPerSecond / 16;
+  std::uint32_t mtu =
+      port < kMaxPorts ? routing.port_mtu[port].load(std::memory_order_relaxed) : kDefaultMtu;
+  if (backend >= routing.backend_count) return mtu;
+  const std::uint32_t learned = routing.backend_path_mtu[backend].load(std::memory_order_relaxed);
+  if (learned != 0) [[unlikely]] {
+    const auto age = static_cast<std::uint16_t>(now / 16 - (learned >> 16));
+    if (age <= kHolds && (learned & 0xffff) < mtu) mtu = learned & 0xffff;
+  }
+  return mtu;
 }
 
 // What becomes of a TCP, UDP, ICMP or other packet to a VIP's address that no VIP takes.

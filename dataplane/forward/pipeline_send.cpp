@@ -7,15 +7,6 @@
 namespace sluice {
 namespace {
 
-template <typename Family>
-const Fib<Family>* fib_of(const Routing& routing) {
-  if constexpr (Family::kAddressBytes == 4) {
-    return routing.fib_ipv4.get();
-  } else {
-    return routing.fib_ipv6.get();
-  }
-}
-
 // Turns the packet into its answer. False: it gets none.
 template <typename Family>
 bool answer(Pass<Family>& pass, unsigned i) {
@@ -30,8 +21,6 @@ bool answer(Pass<Family>& pass, unsigned i) {
     pass.worker.counters.answers_limited.add(1);
     return false;
   }
-  // A tagged packet in several buffers cannot be untagged in place; it goes without an answer.
-  if (parsed.vlan_tags[p] != 0 && burst.length[p] != burst.total_length[p]) return false;
   untag(pass, i);
   const std::uint32_t length = burst.length[p];
   const AnswerFrame frame{burst.data[p], length,       length + burst.tailroom[p],
@@ -63,16 +52,38 @@ void settle_served(Pass<Family>& pass, unsigned i) {
   }
 }
 
+// Makes the packet what is to leave, but for its MACs. False: it was dropped.
 template <typename Family>
-void rewrite(Pass<Family>& pass, unsigned i) {
+bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
+  Lane<Family>& lane = pass.lane();
+  switch (lane.action[i]) {
+    case Action::tunnel:
+      return enter_tunnel(pass, i, hop);
+    case Action::forward:
+    case Action::reply:
+      translate<Family>(pass.l3(i), pass.l4(i), pass.parsed().protocol[lane.packet[i]],
+                        lane.new_source[i], lane.new_destination[i]);
+      if (lane.action[i] == Action::forward && lane.backend[i]->overlay != OverlayKind::none)
+        return enter_tunnel(pass, i, hop);
+      break;
+    case Action::direct:
+    case Action::answer:
+    case Action::none:
+      break;
+  }
+  untag(pass, i);
+  return true;
+}
+
+template <typename Family>
+bool fits(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
-  const ParsedBurst& parsed = pass.parsed();
-  if (lane.action[i] == Action::nat_forward || lane.action[i] == Action::nat_reply) {
-    std::uint8_t* data = pass.burst.data[p];
-    translate<Family>(data + parsed.l3[p], data + parsed.l4[p], parsed.protocol[p],
-                      lane.new_source[i], lane.new_destination[i]);
-  }
+  if (lane.action[i] == Action::answer) return true;
+  const std::uint32_t backend =
+      lane.action[i] == Action::reply ? ~std::uint32_t{0} : lane.backend[i]->id;
+  const std::uint32_t bytes = pass.parsed().end[p] - pass.parsed().l3[p];
+  return bytes + tunnel_overhead(pass, i) <= mtu_towards(pass.routing, hop.port, backend, pass.now);
 }
 
 template <typename Family>
@@ -82,13 +93,14 @@ void count_sent(Pass<Family>& pass, unsigned i) {
   const std::uint64_t bytes = lane.bytes[i];
   switch (lane.action[i]) {
     case Action::direct:
-    case Action::nat_forward:
-      counters.backends[lane.backend[i]].packets_in.add(1);
-      counters.backends[lane.backend[i]].bytes_in.add(bytes);
+    case Action::tunnel:
+    case Action::forward:
+      counters.backends[lane.backend[i]->id].packets_in.add(1);
+      counters.backends[lane.backend[i]->id].bytes_in.add(bytes);
       break;
-    case Action::nat_reply:
-      counters.backends[lane.backend[i]].packets_out.add(1);
-      counters.backends[lane.backend[i]].bytes_out.add(bytes);
+    case Action::reply:
+      counters.backends[lane.backend[i]->id].packets_out.add(1);
+      counters.backends[lane.backend[i]->id].bytes_out.add(bytes);
       counters.vips[lane.vip_counter[i]].packets_out.add(1);
       counters.vips[lane.vip_counter[i]].bytes_out.add(bytes);
       break;
@@ -103,24 +115,19 @@ void count_sent(Pass<Family>& pass, unsigned i) {
 }  // namespace
 
 template <typename Family>
-bool untag(Pass<Family>& pass, unsigned i) {
+void untag(Pass<Family>& pass, unsigned i) {
   const unsigned p = pass.lane().packet[i];
   ParsedBurst& parsed = pass.parsed();
-  const unsigned tags = parsed.vlan_tags[p];
-  if (tags == 0) [[likely]]
-    return true;
-  Burst& burst = pass.burst;
-  if (burst.length[p] != burst.total_length[p]) {
-    pass.drop(i, DropReason::vlan_segments);
-    return false;
-  }
-  burst.length[p] = burst.total_length[p] = remove_vlan_tags(burst.data[p], burst.length[p], tags);
-  const std::uint32_t bytes = tags * kVlanTagBytes;
+  if (parsed.vlan_tags[p] == 0) [[likely]]
+    return;
+  const std::uint32_t bytes = parsed.vlan_tags[p] * kVlanTagBytes;
+  pass.burst.data[p] += bytes;
+  pass.burst.length[p] -= bytes;
+  pass.burst.total_length[p] -= bytes;
   parsed.l3[p] = static_cast<std::uint16_t>(parsed.l3[p] - bytes);
   parsed.l4[p] = static_cast<std::uint16_t>(parsed.l4[p] - bytes);
   parsed.end[p] -= bytes;
   parsed.vlan_tags[p] = 0;
-  return true;
 }
 
 template <typename Family>
@@ -161,7 +168,7 @@ void find_next_hops(Pass<Family>& pass) {
   std::uint8_t places[Burst::kMax];
   unsigned count = 0;
   for (unsigned i = 0; i < lane.count; ++i) {
-    if (lane.action[i] != Action::nat_reply && lane.action[i] != Action::answer) continue;
+    if (lane.action[i] != Action::reply && lane.action[i] != Action::answer) continue;
     clients[count] =
         lane.action[i] == Action::answer ? lane.source[i] : lane.new_destination[i].address;
     hops[count] = kNoNextHop;
@@ -196,8 +203,11 @@ void send(Pass<Family>& pass) {
       if (action != Action::answer) pass.drop(i, reason);
       continue;
     }
-    if (!untag(pass, i)) continue;
-    rewrite(pass, i);
+    if (!fits(pass, i, hop)) {
+      pass.drop(i, DropReason::too_big);
+      continue;
+    }
+    if (!rewrite(pass, i, hop)) continue;
     const unsigned p = lane.packet[i];
     write_macs(burst.data[p], hop.destination_mac, hop.source_mac);
     burst.out_port[p] = hop.port;
@@ -208,7 +218,7 @@ void send(Pass<Family>& pass) {
 }
 
 #define SLUICE_INSTANTIATE(Family)                                   \
-  template bool untag<Family>(Pass<Family>&, unsigned);              \
+  template void untag<Family>(Pass<Family>&, unsigned);              \
   template void refuse<Family>(Pass<Family>&, unsigned, DropReason); \
   template void settle_others<Family>(Pass<Family>&);                \
   template void find_next_hops<Family>(Pass<Family>&);               \

@@ -126,6 +126,14 @@ struct VipIdentity {
   std::uint32_t vips = 0;
 };
 
+// Where DNAT backends answer from: packets from there belong to flows.
+struct DnatEndpoint {
+  IpAddress address;
+  std::uint8_t protocol = 0;
+  Be16 port{};
+  std::uint32_t uses = 0;  // Members of DNAT VIPs.
+};
+
 class ForwardingState {
  public:
   // The address part of a lookup: who owns the destination address of a packet.
@@ -154,6 +162,17 @@ class ForwardingState {
         hash_of<Family>(address.data(), 0, Be16{}),
         [&](const AddressBlock& entry) { return is<Family>(entry.address, address); });
     return block == nullptr ? AddressEntry{} : AddressEntry{true, block->unserved};
+  }
+  bool has_dnat() const { return dnat_.size() != 0; }
+  // Is it one that a DNAT VIP's members stand for?
+  template <typename Family>
+  bool is_dnat_endpoint(const typename Family::Address& address, std::uint8_t protocol,
+                        Be16 port) const {
+    return dnat_.find(hash_of<Family>(address.data(), protocol, port),
+                      [&](const DnatEndpoint& e) {
+                        return e.port == port && e.protocol == protocol &&
+                               is<Family>(e.address, address);
+                      }) != nullptr;
   }
   // nullptr when the id is unknown or retired: flows to it are forgotten.
   const BackendRecord* backend(std::uint32_t id) const {
@@ -234,6 +253,7 @@ class ForwardingState {
   std::uint64_t generation_ = 0, maglev_seed_ = 0;
   PagedHash<VipBlock> vips_;
   PagedHash<AddressBlock> addresses_;
+  PagedHash<DnatEndpoint> dnat_;
   PagedArray<BackendRecord> backends_;
   PagedArray<OverlayRecord, 6> overlays_;
   PagedArray<VipIdentity> identities_;

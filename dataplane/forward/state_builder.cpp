@@ -265,7 +265,10 @@ Result<std::uint32_t> StateBuilder::take_counter(CounterIndexes& counters) {
 // Keeps what the state counts of its VIPs.
 void StateBuilder::count(const VipBlock& vip, bool add) {
   const std::uint32_t one = add ? 1 : ~std::uint32_t{0};  // Modulo 2^32.
-  for (const Member& member : vip.members) next_->backend_uses_.edit(member.backend) += one;
+  for (const Member& member : vip.members) {
+    next_->backend_uses_.edit(member.backend) += one;
+    if (vip.mode == Mode::dnat) count_endpoint(vip.protocol, member.backend, one);
+  }
   next_->member_count_ += add ? vip.members.size() : -vip.members.size();
   next_->slot_count_ += add ? vip.table->size() : -vip.table->size();
 
@@ -283,6 +286,27 @@ void StateBuilder::count(const VipBlock& vip, bool add) {
   use->vips += one;
   if (use->vips == 0) block.uses.erase(use);
   replace(*old, std::move(block));
+}
+
+// An endpoint is in the table as long as a DNAT VIP leads there.
+void StateBuilder::count_endpoint(std::uint8_t protocol, std::uint32_t backend, std::uint32_t one) {
+  const BackendRecord& record = *next_->backend(backend);
+  const IpAddress address = address_of(record);
+  const std::uint32_t hash = ForwardingState::hash_of(address, protocol, record.port);
+  const DnatEndpoint* old = next_->dnat_.find(hash, [&](const DnatEndpoint& e) {
+    return e.address == address && e.protocol == protocol && e.port == record.port;
+  });
+  auto next = std::make_shared<DnatEndpoint>(
+      old != nullptr ? *old : DnatEndpoint{address, protocol, record.port, 0});
+  next->uses += one;
+  if (old == nullptr) {
+    // Without room its packets are the kernel's, which is what they were.
+    (void)next_->dnat_.insert(hash, std::move(next));
+  } else if (next->uses == 0) {
+    next_->dnat_.erase(hash, old);
+  } else {
+    next_->dnat_.replace(hash, old, std::move(next));
+  }
 }
 
 void StateBuilder::replace(const AddressBlock& old, AddressBlock block) {

@@ -133,6 +133,7 @@ class StateBuilder {
   Status add_vip(const VipSpec& spec, CounterIndexes& counters);
   Result<std::uint32_t> take_counter(CounterIndexes& counters);
   void count(const VipBlock& vip, bool add);
+  void count_endpoint(std::uint8_t protocol, std::uint32_t backend, std::uint32_t one);
   void replace(const AddressBlock& old, AddressBlock block);
   std::string user_of(std::uint32_t backend) const;
 

@@ -77,12 +77,4 @@ inline void write_macs(std::uint8_t* frame, const std::uint8_t (&destination)[6]
   std::memcpy(frame + 6, source, 6);
 }
 
-// Takes `tags` VLAN tags out of a frame of `length` bytes; what follows moves up. Gives the new
-// length.
-inline std::uint32_t remove_vlan_tags(std::uint8_t* frame, std::uint32_t length, unsigned tags) {
-  const std::uint32_t bytes = tags * kVlanTagBytes;
-  std::memmove(frame + 12, frame + 12 + bytes, length - 12 - bytes);
-  return length - bytes;
-}
-
 }  // namespace sluice

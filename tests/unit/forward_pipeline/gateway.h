@@ -111,6 +111,10 @@ class Gateway {
     sources.ipv4 = {v4};
     sources.ipv6 = {v6};
     routing.nat_sources = &sources;
+    tunnels.ports.resize(2);
+    tunnels.ports[1].ipv4 = {true, v4.address, {}};
+    tunnels.ports[1].ipv6 = {true, v6.address, {}};
+    routing.tunnel_sources = &tunnels;
   }
 
   void change(const std::function<void(StateBuilder&)>& edit) {
@@ -134,7 +138,7 @@ class Gateway {
             builder.remove_backend(id);
             continue;
           }
-          const std::uint16_t port = mode == Mode::dsr_mac ? (udp == 1 ? 53 : 80) : 8080;
+          const std::uint16_t port = translates(mode) ? 8080 : udp == 1 ? 53 : 80;
           const IpAddress address = ip(Net<Family>::backend(n));
           builder.upsert(
               BackendSpec{id, address, port, {address_port_text(address, port), "default/pod"}});
@@ -207,16 +211,19 @@ class Gateway {
   CounterIndexes indexes{64};
   Routing routing{16, 4, 64};
   NatSources sources;
+  TunnelSources tunnels;
+  std::uint32_t headroom = 0;  // Of every packet.
 
  private:
-  static void add(Burst& burst, std::vector<std::unique_ptr<std::uint8_t[]>>& memory,
-                  const Bytes& packet, std::uint16_t port, bool steered, std::uint32_t tailroom) {
-    auto copy = std::make_unique<std::uint8_t[]>(packet.size() + tailroom);
-    std::memcpy(copy.get(), packet.data(), packet.size());
+  void add(Burst& burst, std::vector<std::unique_ptr<std::uint8_t[]>>& memory, const Bytes& packet,
+           std::uint16_t port, bool steered, std::uint32_t tailroom) const {
+    auto copy = std::make_unique<std::uint8_t[]>(headroom + packet.size() + tailroom);
+    std::memcpy(copy.get() + headroom, packet.data(), packet.size());
     const unsigned i = burst.count++;
     burst.handle[i] = nullptr;
-    burst.data[i] = copy.get();
+    burst.data[i] = copy.get() + headroom;
     burst.length[i] = burst.total_length[i] = static_cast<std::uint32_t>(packet.size());
+    burst.headroom[i] = headroom;
     burst.tailroom[i] = tailroom;
     burst.in_port[i] = port;
     burst.steered[i] = steered;

@@ -104,20 +104,6 @@ TYPED_TEST(Rewrite, WrongChecksumStaysWrong) {
   EXPECT_FALSE(test::decode(b).l4_checksum_right);
 }
 
-TEST(Vlan, TagsAreTakenOut) {
-  Packet p;
-  p.payload = 9;
-  const Bytes plain = test::build(p);
-  for (const std::vector<std::uint16_t>& tags : {std::vector<std::uint16_t>{5}, {9, 5}}) {
-    p.vlans = tags;
-    Bytes b = test::build(p);
-    const auto length = remove_vlan_tags(b.data(), static_cast<std::uint32_t>(b.size()),
-                                         static_cast<unsigned>(tags.size()));
-    b.resize(length);
-    EXPECT_EQ(b, plain);
-  }
-}
-
 // The value is part of the protocol between gateways: it must never change.
 TEST(FlowHash, IsFixed) {
   const Ipv4::Address client{192, 0, 2, 1}, vip{198, 51, 100, 1};
