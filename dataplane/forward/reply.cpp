@@ -5,6 +5,7 @@
 
 #include "dataplane/packet/checksum.h"
 #include "dataplane/packet/headers.h"
+#include "dataplane/packet/icmp_error.h"
 
 namespace sluice {
 namespace {
@@ -42,6 +43,43 @@ std::uint32_t pad(const AnswerFrame& frame, std::uint32_t length) {
   const std::uint32_t padded = std::max(length, std::min(frame.length, kSmallestFrame));
   std::memset(frame.data + length, 0, padded - length);
   return padded;
+}
+
+// The refused packet moves back behind the headers of an ICMP error, which quotes as much of it as
+// may be, and as there is room for. `word`: what stands behind the checksum.
+template <typename Family>
+std::uint32_t answer_error(const AnswerFrame& frame, std::uint8_t type, std::uint8_t code,
+                           std::uint32_t word) {
+  using Ip = IpHeader<Family>;
+  constexpr std::uint32_t kAdded = sizeof(Ip) + sizeof(IcmpHeader);
+  constexpr std::uint32_t kLongest = Family::kAddressBytes == 4 ? 576 : 1280;  // Of the IP packet.
+  constexpr std::uint32_t kLeastTransport = 8;                                 // RFC 792.
+  const std::uint32_t least = std::min(frame.l4 + kLeastTransport, frame.end) - frame.l3;
+  if (frame.room < frame.l3 + kAdded + least || least > kLongest - kAdded) return 0;
+  const std::uint32_t present = std::min(frame.end, frame.length) - frame.l3;
+  const std::uint32_t quoted =
+      std::min({present, kLongest - kAdded, frame.room - frame.l3 - kAdded});
+
+  std::uint8_t* l3 = frame.data + frame.l3;
+  const auto asker = read_address<Family>(reinterpret_cast<const Ip*>(l3)->source);
+  const auto asked = read_address<Family>(reinterpret_cast<const Ip*>(l3)->destination);
+  std::memmove(l3 + kAdded, l3, quoted);
+  constexpr std::uint8_t kProtocol = icmp_protocol<Family>();
+  const std::uint32_t length = sizeof(IcmpHeader) + quoted;
+  write_ip_header<Family>(l3, asked, asker, kProtocol, length);
+  std::uint8_t* l4 = l3 + sizeof(Ip);
+  IcmpHeader icmp{};
+  icmp.type = type;
+  icmp.code = code;
+  write32(icmp.rest, word);
+  std::memcpy(l4, &icmp, sizeof(icmp));
+  // ICMP of IPv4 has no pseudo header.
+  icmp.checksum =
+      Family::kAddressBytes == 4
+          ? header_checksum(l4, length)
+          : transport_checksum<Family>(asked.data(), asker.data(), kProtocol, l4, length);
+  std::memcpy(l4, &icmp, sizeof(icmp));
+  return pad(frame, frame.l3 + kAdded + quoted);
 }
 
 }  // namespace
@@ -103,40 +141,34 @@ std::uint32_t answer_tcp(const AnswerFrame& frame) {
 
 template <typename Family>
 std::uint32_t answer_udp(const AnswerFrame& frame) {
-  using Ip = IpHeader<Family>;
   constexpr bool kV4 = Family::kAddressBytes == 4;
-  constexpr std::uint32_t kAdded = sizeof(Ip) + sizeof(IcmpHeader);
-  constexpr std::uint32_t kLongest = kV4 ? 576 : 1280;  // Of the IP packet.
-  const std::uint32_t least = frame.l4 - frame.l3 + static_cast<std::uint32_t>(sizeof(UdpHeader));
-  if (frame.room < frame.l3 + kAdded + least || least > kLongest - kAdded) return 0;
-  const std::uint32_t present = std::min(frame.end, frame.length) - frame.l3;
-  const std::uint32_t quoted =
-      std::min({present, kLongest - kAdded, frame.room - frame.l3 - kAdded});
-
-  std::uint8_t* l3 = frame.data + frame.l3;
-  const auto client = read_address<Family>(reinterpret_cast<const Ip*>(l3)->source);
-  const auto vip = read_address<Family>(reinterpret_cast<const Ip*>(l3)->destination);
-  std::memmove(l3 + kAdded, l3, quoted);
-  const std::uint8_t protocol = kV4 ? kProtocolIcmp : kProtocolIcmp6;
-  const std::uint32_t length = sizeof(IcmpHeader) + quoted;
-  write_ip_header<Family>(l3, vip, client, protocol, length);
-  std::uint8_t* l4 = l3 + sizeof(Ip);
-  IcmpHeader icmp{};
-  icmp.type = kV4 ? 3 : 1;  // Destination unreachable,
-  icmp.code = kV4 ? 3 : 4;  // port unreachable.
-  std::memcpy(l4, &icmp, sizeof(icmp));
-  // ICMP of IPv4 has no pseudo header.
-  icmp.checksum = kV4 ? header_checksum(l4, length)
-                      : transport_checksum<Family>(vip.data(), client.data(), protocol, l4, length);
-  std::memcpy(l4, &icmp, sizeof(icmp));
-  return pad(frame, frame.l3 + kAdded + quoted);
+  return answer_error<Family>(frame, kV4 ? kIcmpUnreachable : kIcmp6Unreachable, kV4 ? 3 : 4, 0);
 }
 
-template bool is_single_host<Ipv4>(const Ipv4::Address&);
-template bool is_single_host<Ipv6>(const Ipv6::Address&);
-template std::uint32_t answer_tcp<Ipv4>(const AnswerFrame&);
-template std::uint32_t answer_tcp<Ipv6>(const AnswerFrame&);
-template std::uint32_t answer_udp<Ipv4>(const AnswerFrame&);
-template std::uint32_t answer_udp<Ipv6>(const AnswerFrame&);
+template <typename Family>
+std::uint32_t answer_time_exceeded(const AnswerFrame& frame) {
+  constexpr bool kV4 = Family::kAddressBytes == 4;
+  return answer_error<Family>(frame, kV4 ? kIcmpTimeExceeded : kIcmp6TimeExceeded, 0, 0);
+}
+
+template <typename Family>
+std::uint32_t answer_too_big(const AnswerFrame& frame, std::uint32_t mtu) {
+  mtu = std::max(mtu, kLeastMtu<Family>);
+  if constexpr (Family::kAddressBytes == 4) {
+    return answer_error<Family>(frame, kIcmpUnreachable, kIcmpFragmentationNeeded,
+                                std::min(mtu, 0xffffu));
+  } else {
+    return answer_error<Family>(frame, kIcmp6TooBig, 0, mtu);
+  }
+}
+
+#define SLUICE_INSTANTIATE(Family)                                         \
+  template bool is_single_host<Family>(const Family::Address&);            \
+  template std::uint32_t answer_tcp<Family>(const AnswerFrame&);           \
+  template std::uint32_t answer_udp<Family>(const AnswerFrame&);           \
+  template std::uint32_t answer_time_exceeded<Family>(const AnswerFrame&); \
+  template std::uint32_t answer_too_big<Family>(const AnswerFrame&, std::uint32_t);
+SLUICE_INSTANTIATE(Ipv4)
+SLUICE_INSTANTIATE(Ipv6)
 
 }  // namespace sluice

@@ -1,12 +1,12 @@
-// Answers to refused packets, made in place in the same buffer: TCP RST, and ICMP or ICMPv6 port
-// unreachable; and what limits their number.
+// Answers to refused packets, made in place in the same buffer: TCP RST, and ICMP or ICMPv6 errors
+// (port unreachable, time exceeded, fragmentation needed or packet too big); and what limits their
+// number. An answer comes from the address that the refused packet was sent to.
 //
-// Requires: the parser accepted the packet; no VLAN tags. Thread: any, pure; a AnswerBudget has one.
-// Ownership: writes only the `room` bytes at data. MAC addresses are left for the next-hop stage.
-// Units: bytes from the Ethernet header, without FCS.
-// Errors: 0 when nothing may or can be sent; the packet is unchanged then.
-// Sources: RFC 9293 3.10.7.1 (RST), RFC 792 and 1122 3.2.2, RFC 1812 4.3.2.3 (576 bytes), RFC 4443
-// 2.4, 3.1.
+// Requires: the parser accepted the packet; no VLAN tags. Thread: any, pure; a AnswerBudget has
+// one. Ownership: writes only the `room` bytes at data. MAC addresses are left for the next-hop
+// stage. Units: bytes from the Ethernet header, without FCS. Errors: 0 when nothing may or can be
+// sent; the packet is unchanged then. Sources: RFC 9293 3.10.7.1 (RST), RFC 792 and 1122 3.2.2, RFC
+// 1812 4.3.2 (576 bytes; what is never answered), RFC 1191 (MTU), RFC 4443 2.4, 3.
 #pragma once
 
 #include <cstdint>
@@ -39,11 +39,22 @@ struct AnswerFrame {
 template <typename Family>
 bool is_single_host(const typename Family::Address& address);
 
-// Both give the new length of the frame; they refuse to answer resets and ICMP errors by their
-// callers' choice of protocol: answer_tcp() gets TCP only, answer_udp() UDP only.
+// All give the new length of the frame. answer_tcp() makes a RST, for TCP only, and answers no
+// reset; answer_udp() makes a port unreachable. The errors are for whatever the caller may answer
+// with one: no ICMP error, no later fragment, nothing that was sent to a group.
 template <typename Family>
 std::uint32_t answer_tcp(const AnswerFrame& frame);
 template <typename Family>
 std::uint32_t answer_udp(const AnswerFrame& frame);
+template <typename Family>
+std::uint32_t answer_time_exceeded(const AnswerFrame& frame);
+// `mtu`: the longest packet that would have passed, as its sender counts.
+template <typename Family>
+std::uint32_t answer_too_big(const AnswerFrame& frame, std::uint32_t mtu);
+
+// The least MTU a path must have (RFC 8200 5, and 576 as hosts take it for IPv4), and so the least
+// that is believed or told.
+template <typename Family>
+inline constexpr std::uint32_t kLeastMtu = Family::kAddressBytes == 4 ? 576 : 1280;
 
 }  // namespace sluice
