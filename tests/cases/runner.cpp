@@ -152,6 +152,8 @@ class Runner {
         {"group", &Runner::group},
         {"route", &Runner::route},
         {"backend-hop", &Runner::backend_hop},
+        {"mtu", &Runner::mtu},
+        {"tunnel-source", &Runner::tunnel_source},
         {"nat-ports", &Runner::nat_ports},
         {"nat-source", &Runner::nat_source},
         {"packet", &Runner::packet},
