@@ -10,7 +10,6 @@ namespace {
 constexpr unsigned kLargestSize = 1518;
 constexpr std::uint8_t kTcpPush = 8;
 constexpr std::uint8_t kProtocolIpv4 = 4, kProtocolIpv6 = 41;  // RFC 2003, RFC 2473.
-constexpr std::uint16_t kGuePort = 6080;
 constexpr unsigned kGueHeader = 4;
 
 template <typename T>

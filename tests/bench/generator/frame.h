@@ -62,6 +62,7 @@ class Frames {
   static constexpr unsigned kFcs = 4;
   static constexpr unsigned kL3 = sizeof(EthernetHeader);
   static constexpr unsigned kL4 = kL3 + sizeof(IpHeader<Family>);
+  static constexpr std::uint16_t kGuePort = 6080;
   static constexpr unsigned kTemplateBytes = 96;  // Every buffer has room for it.
 
   static Result<Frames> make(const FrameConfig& config);
@@ -96,6 +97,9 @@ class Frames {
   bool find(std::uint8_t* frame, unsigned length, Found& found) const {
     if (is_ours(frame + kL3, length - kL3, ether_type(frame, length))) [[likely]] {
       found = {frame + kL3, frame + kL4};
+      // UDP may be a tunnel's, or a client's that has that port.
+      if (!tcp_ && (found.l4[2] << 8 | found.l4[3]) == kGuePort) [[unlikely]]
+        find_in_tunnel(frame, length, found);
       return true;
     }
     return find_in_tunnel(frame, length, found);
@@ -142,6 +146,7 @@ class Frames {
 
   Frames() = default;
   Template make_template(const FrameConfig& config, unsigned size, std::uint8_t flags) const;
+  // Leaves `found` alone when there is none.
   bool find_in_tunnel(std::uint8_t* frame, unsigned length, Found& found) const;
   static std::uint16_t ether_type(const std::uint8_t* frame, unsigned length) {
     return length < kL3 ? 0 : static_cast<std::uint16_t>(frame[12] << 8 | frame[13]);
