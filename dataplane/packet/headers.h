@@ -73,7 +73,8 @@ struct SLUICE_WIRE TcpHeader {
 };
 static_assert(sizeof(TcpHeader) == 20);
 
-inline constexpr std::uint8_t kTcpFin = 1, kTcpSyn = 2, kTcpRst = 4, kTcpAck = 16;
+inline constexpr std::uint8_t kTcpFin = 1, kTcpSyn = 2, kTcpRst = 4, kTcpPsh = 8, kTcpAck = 16,
+                              kTcpUrg = 32;
 
 struct SLUICE_WIRE UdpHeader {
   Be16 source_port;
