@@ -27,6 +27,7 @@ struct Measured {
   double flood = 0;        // What comes through when more is sent than that.
   bool generator_limited = false;  // The generator could not send more.
   std::uint64_t reordered = 0, misdirected = 0;  // In all trials.
+  unsigned repeated = 0;   // Trials that failed while others had the CPU of a poller.
   double latency_rate = 0;
   Histogram latency;       // At latency_rate, all trials together.
 };

@@ -22,11 +22,11 @@ std::string trial_json(const std::string& subject, const Trial& trial, std::uint
   return fmt::format(
       R"({{"subject":"{}","asked_pps":{:.0f},"seconds":{:.3f},"offered":{},"refused":{},"skipped":{},)"
       R"("received":{},"lost":{},"loss":{:.3g},"reordered":{},"duplicated":{},"misdirected":{},)"
-      R"("other":{},"offered_pps":{:.0f},"rate_pps":{:.0f},"kept_up":{},"latency_us":{},"queues":[{}]}})",
+      R"("other":{},"offered_pps":{:.0f},"rate_pps":{:.0f},"kept_up":{},"waited_us":{:.0f},"latency_us":{},"queues":[{}]}})",
       subject, trial.asked_rate, trial.seconds, trial.offered, trial.refused, trial.skipped,
       received.packets, trial.lost(), trial.loss(), received.reordered, received.duplicated,
       received.misdirected, received.other, trial.offered_rate(), trial.rate(), trial.kept_up(),
-      latency_json(received.latency, hz), queues);
+      static_cast<double>(trial.waited_ns) / 1e3,       latency_json(received.latency, hz), queues);
 }
 
 }  // namespace sluice::generator

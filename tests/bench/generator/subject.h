@@ -36,6 +36,7 @@ class Subject {
   const EthernetPort& back() const { return back_; }
   // Until its links are up and its process is ready.
   Status wait(unsigned seconds);
+  pid_t pid() const { return pid_; }  // 0: unknown.
   void pause() const;
   void resume() const;
 

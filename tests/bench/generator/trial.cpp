@@ -4,9 +4,12 @@
 #include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
+
+#include "tests/bench/generator/cpu_wait.h"
 
 namespace sluice::generator {
 namespace {
@@ -84,6 +87,7 @@ class TrafficOf final : public Traffic {
     const unsigned second = rte_get_next_lcore(-1, 1, 0);
     const bool apart = second < RTE_MAX_LCORE;
     if (apart) rte_eal_remote_launch(receive, &running, second);
+    const CpuWait own_before(getpid()), subject_before(subject.pid());
     const std::uint64_t begin = rte_rdtsc();
     const std::uint64_t end = begin + cycles(seconds);
     std::uint64_t now = begin;
@@ -108,6 +112,8 @@ class TrafficOf final : public Traffic {
     for (unsigned queue = 0; queue < subject.out().queues(); ++queue)
       trial.sent_by_queue.push_back(sender->batches().sent(queue));
     trial.received = receiver->received();
+    trial.waited_ns = CpuWait(getpid()).since(own_before, trial.seconds) +
+                      CpuWait(subject.pid()).since(subject_before, trial.seconds);
     return trial;
   }
 

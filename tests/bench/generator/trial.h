@@ -21,6 +21,7 @@ struct Trial {
   double asked_rate = 0, seconds = 0;
   std::uint64_t offered = 0, refused = 0;
   std::uint64_t skipped = 0;  // Due, but the generator was late.
+  std::uint64_t waited_ns = 0;  // The generator's and the subject's pollers, for a CPU others had.
   std::vector<std::uint64_t> sent_by_queue;
   Received received;
 
