@@ -41,7 +41,9 @@ std::uint32_t entropy_of(Pass<Family>& pass, unsigned i) {
     std::memcpy(&word, pass.lane().source[i].data() + at, sizeof(word));
     h = (h << 32 | h >> 32) ^ word;
     h *= 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;  // A product's lower bits know nothing of its factors' upper ones.
   }
+  h *= 0xff51afd7ed558ccdu;
   return static_cast<std::uint32_t>(h >> 32);
 }
 
