@@ -94,6 +94,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const Settings& settings) {
   config.nat_flows = settings.nat_flows;
   config.backend_capacity = kCapacity;
   config.icmp_per_second = settings.answers_per_second;
+  config.new_flows_per_burst = settings.new_flows_per_burst;
   config.secret[0] = 7;
   config.port_mac = settings.macs;
   for (unsigned port = 0; port < kPorts; ++port)

@@ -2,7 +2,7 @@
 // command a line and answers each with one line: "ok ..." or "error SENTENCE".
 //
 //   new KEY=VALUE...                 a gateway without VIPs; workers, flows, nat-flows,
-//                                    answers-per-second, macs=MAC,MAC
+//                                    answers-per-second, new-flows-per-burst, macs=MAC,MAC
 //   apply JSON                       an ApplyPart
 //   hop INDEX KEY=VALUE...           port, state, on-link=0|1, destination=MAC, source=MAC
 //   group INDEX HOP...               a multipath group
@@ -182,6 +182,8 @@ class Runner {
     settings.flows = words.number("flows", settings.flows);
     settings.nat_flows = words.number("nat-flows", settings.nat_flows);
     settings.answers_per_second = words.number("answers-per-second", settings.answers_per_second);
+    settings.new_flows_per_burst =
+        words.number("new-flows-per-burst", settings.new_flows_per_burst);
     for (const std::string& mac : split(words.text("macs", ""), ','))
       settings.macs.push_back(words.mac(mac));
     if (Status status = words.status(); !status) return done(status);

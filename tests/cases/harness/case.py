@@ -5,7 +5,7 @@ import pathlib
 
 import yaml
 
-from .difference import describe
+from .difference import describe, show
 from .gateway import TICKS_PER_SECOND, Gateway, check_keys, scope_value
 from .packets import MACS, PORTS, CaseError, Scope, build, evaluate, expect
 
@@ -71,6 +71,8 @@ class Case:
         each.setdefault("family", ["ipv4"])
         for values in itertools.product(*each.values()):
             names = dict(zip(each, values))
+            for key, value in names.items():
+                names[key] = scope_value(names, value) if isinstance(value, str) else value
             yield f"{self.name}[{','.join(str(v) for v in values)}]", Scope(names)
 
 
@@ -159,10 +161,10 @@ class Run:
     def same(self, what, expected, departure):
         if getattr(departure, what) != expected:
             text = f"{what} is {getattr(departure, what)}, expected {expected}"
-            if what == "verdict" and departure.verdict in ("transmit", "resolve"):
-                text += "\n" + describe(departure.data, departure.data)
             if departure.reason != "none" and what != "reason":
                 text += f" (reason {departure.reason})"
+            if what == "verdict" and departure.verdict in ("transmit", "resolve"):
+                text += ":\n" + show(departure.data)
             raise CaseError(text)
 
     def judge(self, step, data, departure):

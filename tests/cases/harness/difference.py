@@ -18,33 +18,41 @@ def _fields(data):
     return result
 
 
-def _hex_lines(data):
-    return [f"    {at:04x}  {data[at:at + 16].hex(' ')}" for at in range(0, len(data), 16)]
+def _short(text):
+    return text if len(text) <= 100 else text[:100] + "..."
+
+
+def _hex_lines(data, around):
+    """The line with byte `around`, three before and eight after it."""
+    first = max(0, around // 16 - 3) * 16
+    return [f"    {at:04x}  {data[at:at + 16].hex(' ')}" for at in range(first, min(len(data), first + 192), 16)]
+
+
+def show(data, around=0):
+    """One packet, as scapy reads it and in bytes."""
+    lines = []
+    try:
+        lines = ["    " + _short(line) for line in Ether(data).show2(dump=True).splitlines()]
+    except Exception as error:  # scapy on bytes that are no packet.
+        lines = [f"    (scapy cannot read it: {error})"]
+    return "\n".join(lines + _hex_lines(data, around))
 
 
 def describe(expected, actual):
-    """Lines: the fields that differ, the first byte that does, and both packets in full."""
+    """The fields that differ, the first byte that does, and both packets."""
     lines = []
     if len(expected) != len(actual):
         lines.append(f"  length: expected {len(expected)}, is {len(actual)}")
-    for at, (a, b) in enumerate(zip(expected, actual)):
-        if a != b:
-            lines.append(f"  first byte that differs: at {at}, expected {a:02x}, is {b:02x}")
-            break
+    differs = [at for at, (a, b) in enumerate(zip(expected, actual)) if a != b]
+    at = differs[0] if differs else min(len(expected), len(actual))
+    lines.append(f"  first byte that differs: {at}")
     try:
         for (name, a), (other, b) in zip(_fields(expected), _fields(actual)):
             if name != other:
                 lines.append(f"  {name} expected where {other} is")
                 break
             if a != b:
-                lines.append(f"  {name}: expected {a!r}, is {b!r}")
-        for title, data in (("expected", expected), ("is", actual)):
-            lines.append(f"  {title}:")
-            lines.extend("    " + line for line in Ether(data).show2(dump=True).splitlines())
-            lines.extend(_hex_lines(data))
-    except Exception as error:  # scapy on bytes that are no packet.
+                lines.append(_short(f"  {name}: expected {a!r}, is {b!r}"))
+    except Exception as error:  # As above.
         lines.append(f"  (scapy cannot read it: {error})")
-        for title, data in (("expected", expected), ("is", actual)):
-            lines.append(f"  {title}:")
-            lines.extend(_hex_lines(data))
-    return "\n".join(lines)
+    return "\n".join(lines + ["  expected:", show(expected, at), "  is:", show(actual, at)])

@@ -80,7 +80,8 @@ def _plain(value):
 class Gateway:
     """One case's gateway. All of `config` may be left out; it may be changed by more of the same."""
 
-    KEYS = {"workers", "flows", "nat_flows", "answers_per_second", "check_mac", "unserved", "mode", "vip", "vips",
+    START_KEYS = ("workers", "flows", "nat_flows", "answers_per_second", "new_flows_per_burst")
+    KEYS = {*START_KEYS, "check_mac", "unserved", "mode", "vip", "vips",
             "backends", "backend", "hops", "groups", "routes", "nat_sources", "nat_ports", "mtu", "tunnel_sources"}
     REMOVE_KEYS = {"vips", "backends"}
 
@@ -99,9 +100,7 @@ class Gateway:
                      "routes": {"0.0.0.0/0": "clients", "::/0": "clients"}, **self._defaults(config), **config})
 
     def _start(self, config):
-        words = {"workers": config.get("workers", 1), "flows": config.get("flows", 60000),
-                 "nat-flows": config.get("nat_flows", 30000),
-                 "answers-per-second": config.get("answers_per_second", 1000)}
+        words = {key.replace("_", "-"): config[key] for key in self.START_KEYS if key in config}
         if config.get("check_mac", True):
             words["macs"] = ",".join(MACS[port] for port in PORTS)
         self.runner.ask("new " + " ".join(f"{k}={v}" for k, v in words.items()))

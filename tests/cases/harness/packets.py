@@ -87,6 +87,64 @@ def _ip(family):
     return header
 
 
+def _error(family):
+    """error(KIND, mtu): an ICMP or ICMPv6 error without the packet it quotes (RFC 792, 1191, 4443)."""
+    kinds = {
+        "host-unreachable": (inet.ICMP(type=3, code=1), inet6.ICMPv6DestUnreach(code=3)),
+        "port-unreachable": (inet.ICMP(type=3, code=3), inet6.ICMPv6DestUnreach(code=4)),
+        "time-exceeded": (inet.ICMP(type=11, code=0), inet6.ICMPv6TimeExceeded(code=0)),
+        "parameter-problem": (inet.ICMP(type=12, code=0, ptr=1), inet6.ICMPv6ParamProblem(code=0, ptr=4)),
+    }
+
+    def build_error(kind, mtu=0):
+        if kind == "too-big":
+            return inet.ICMP(type=3, code=4, nexthopmtu=mtu) if family == "ipv4" else inet6.ICMPv6PacketTooBig(mtu=mtu)
+        return kinds[kind][family != "ipv4"]
+
+    return build_error
+
+
+def quote(family, packet):
+    """What a router's error quotes of a packet: up to 576 bytes in all (RFC 1812 4.3.2.3), or 1280 (RFC 4443)."""
+    return bytes(packet)[:576 - 20 - 8 if family == "ipv4" else 1280 - 40 - 8]
+
+
+def fragment(packet, start, stop, id):  # As the field is named. pylint: disable=redefined-builtin
+    """Of an IP packet, the fragment with these bytes behind its header (RFC 791 3.2, RFC 8200 4.5)."""
+    data = bytes(packet)
+    header = packet.copy()
+    header.remove_payload()
+    length = 40 if isinstance(packet, inet6.IPv6) else 20
+    piece, more = data[length:][start:stop], len(data) - length > stop
+    if isinstance(packet, inet.IP):
+        header.proto, header.id, header.frag, header.flags = data[9], id, start // 8, "MF" if more else 0
+        return header / Raw(piece)
+    header.nh = 44
+    return header / inet6.IPv6ExtHdrFragment(nh=data[6], offset=start // 8, m=int(more), id=id) / Raw(piece)
+
+
+def proxy_header(source, destination, source_port, destination_port):
+    """PROXY protocol version 2 (HAProxy, "The PROXY protocol", 2.2): command PROXY, TCP, no TLVs."""
+    addresses = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
+    family = 0x11 if len(addresses) == 8 else 0x21
+    rest = addresses + struct.pack("!HH", source_port, destination_port)
+    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH", 0x21, family, len(rest)) + rest
+
+
+def outer(destination, tos=0, df=True, id=0, label=0, source=None):
+    """A tunnel's outer IP header, which starts a life of its own: TTL 64; DSCP, ECN and DF from inside."""
+    if ":" in destination:
+        return inet6.IPv6(src=source or _ADDRESSES["ipv6"]["TUNNEL_SOURCE"], dst=destination, hlim=64, tc=tos, fl=label)
+    return inet.IP(src=source or _ADDRESSES["ipv4"]["TUNNEL_SOURCE"], dst=destination, ttl=64, tos=tos,
+                   flags="DF" if df else 0, id=0 if df else id)
+
+
+def outer_udp(destination, sport, dport, **of_ip):
+    """The same with UDP: no checksum over IPv4 (RFC 7348 4.1), one over IPv6 (RFC 8200 8.1)."""
+    checksum = None if ":" in destination else 0
+    return outer(destination, **of_ip) / inet.UDP(sport=sport, dport=dport, chksum=checksum)
+
+
 def toeplitz(source, destination, source_port, destination_port):
     """The RSS hash of NDIS ("RSS hashing functions"), with the key of its verification suite."""
     key = bytes.fromhex("6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa")
@@ -121,11 +179,12 @@ def payload(length):
 
 @functools.lru_cache(maxsize=None)
 def constants(family):
-    """Names an expression may use, for one family; _V4 and _V6 behind a name choose one themselves."""
+    """Names an expression may use, for one family; _V4, _V6 and _OTHER behind a name choose."""
     if family not in _ADDRESSES:
         raise CaseError(f"family {family}; ipv4 and ipv6 are known")
     names = {"__builtins__": {}, "bytes": bytes, "len": len, "range": range, "hex": bytes.fromhex, "int": int,
-             "owner": owner, "payload": payload, "zero_udp_sum": zero_udp_sum, "Padding": Padding, "Raw": Raw, "GUE": GUE, "VXLAN": vxlan.VXLAN,
+             "fragment": fragment, "proxy_header": proxy_header,
+             "error": _error(family), "quote": functools.partial(quote, family), "outer": outer, "outer_udp": outer_udp, "owner": owner, "payload": payload, "zero_udp_sum": zero_udp_sum, "Padding": Padding, "Raw": Raw, "GUE": GUE, "VXLAN": vxlan.VXLAN,
              "FAMILY": family, "L3": _ip(family)}
     for module, wanted in (
         (l2, ("Ether", "Dot1Q", "Dot1AD", "ARP")),
@@ -140,10 +199,9 @@ def constants(family):
     macs = _macs()
     names.update(macs)
     names.update(_frames(macs))
-    for suffix, of in (("", family), ("_V4", "ipv4"), ("_V6", "ipv6")):
+    other = "ipv6" if family == "ipv4" else "ipv4"
+    for suffix, of in (("", family), ("_OTHER", other), ("_V4", "ipv4"), ("_V6", "ipv6")):
         names.update((name + suffix, value) for name, value in _ADDRESSES[of].items())
-    names["UNREACHABLE_PORT"] = (inet.ICMP(type=3, code=3) if family == "ipv4"
-                                 else inet6.ICMPv6DestUnreach(code=4))
     return names
 
 
@@ -157,16 +215,18 @@ def _value(name, number):
     return number
 
 
-def _digits(name):
+def _digits(name, family):
+    if name.startswith("ANY_FRAGMENT"):
+        return 4 if family == "ipv4" else 8
     for start, digits in _OPEN.items():
         if name.startswith(start):
             return digits
-    raise CaseError(f"{name}: open values are {', '.join(_OPEN)} and whatever follows these")
+    raise CaseError(f"{name}: open values are ANY_FRAGMENT, {', '.join(_OPEN)} and whatever follows these")
 
 
-def _stand_in(name, index, which):
+def _stand_in(digits, index, which):
     number = int.from_bytes(bytes([0xA6 - 0x51 * which, 0x31 + index]) * 8, "big")
-    return number & (1 << 4 * _digits(name)) - 1
+    return number & (1 << 4 * digits) - 1
 
 
 class Scope(dict):
@@ -184,7 +244,7 @@ class Scope(dict):
             raise CaseError(f"{name} is used before any packet has shown it")
         if name not in self.asked:
             self.asked.append(name)
-        return _value(name, _stand_in(name, self.asked.index(name), self.stand_in))
+        return _value(name, _stand_in(_digits(name, self["family"]), self.asked.index(name), self.stand_in))
 
 
 def evaluate(text, scope):
@@ -221,14 +281,18 @@ def expect(text, scope, actual):
     open_names = scope.asked
     shown = actual.hex()
     for index, name in enumerate(open_names):
-        digits = _digits(name)
-        ones, twos = (f"{_stand_in(name, index, which):0{digits}x}" for which in (0, 1))
+        digits = _digits(name, scope["family"])
+        ones, twos = (f"{_stand_in(digits, index, which):0{digits}x}" for which in (0, 1))
         at = [i for i in range(len(variants[0]) - digits + 1)
               if variants[0].startswith(ones, i) and variants[1].startswith(twos, i)]
-        if not at:
-            raise CaseError(f"{name} stands nowhere in {text}")
+        if not at:  # Stands nowhere in this one: in IPv6, say, where it is IPv4's id.
+            continue
         part = shown[at[0]:at[0] + digits]
         if len(part) < digits:
             part = "0" * digits  # Too short to show it; the comparison will tell.
         scope[name] = _value(name, int(part, 16))
-    return build(text, scope) if open_names else bytes.fromhex(variants[0])
+    scope.stand_in = 0
+    try:
+        return build(text, scope)
+    finally:
+        scope.stand_in = None
