@@ -55,7 +55,8 @@ Result<std::unique_ptr<BenchGateway<Family>>> BenchGateway<Family>::create(const
   PipelineConfig config;
   config.flows_ipv4 = config.flows_ipv6 = 64;
   (Family::kAddressBytes == 4 ? config.flows_ipv4 : config.flows_ipv6) = capacity * mode.entries;
-  config.nat_flows = mode.mode == Mode::nat ? capacity : 0;
+  config.nat_flows = translates(mode.mode) ? capacity : 0;
+  config.new_flows_per_burst = Burst::kMax;
   config.icmp_per_second = 0;
   for (unsigned i = 0; i < sizeof config.secret; ++i)
     config.secret[i] = static_cast<std::uint8_t>(37 * i + 11);
@@ -125,6 +126,13 @@ void BenchGateway<Family>::set_routes() {
     sources_.ipv6 = {source};
   }
   routing_.nat_sources = &sources_;
+  tunnels_.ports.resize(kBackendPort + 1);
+  if constexpr (Family::kAddressBytes == 4) {
+    tunnels_.ports[kBackendPort].ipv4 = {true, source.address, {}};
+  } else {
+    tunnels_.ports[kBackendPort].ipv6 = {true, source.address, {}};
+  }
+  routing_.tunnel_sources = &tunnels_;
 }
 
 template <typename Family>

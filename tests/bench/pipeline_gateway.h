@@ -32,7 +32,10 @@ struct ModeSpec {
 // One line each.
 inline constexpr ModeSpec kModes[] = {
     {"nat", Mode::nat, 8443, true, 2},
+    {"dnat", Mode::dnat, 8443, true, 2},
     {"dsr-mac", Mode::dsr_mac, 443, false, 1},
+    {"ipip", Mode::ipip, 443, false, 1},
+    {"gue", Mode::gue, 443, false, 1},
 };
 
 // DPDK port numbers.
@@ -85,6 +88,7 @@ class BenchGateway {
   std::shared_ptr<const ForwardingState> state_;
   Routing routing_{4096, 4, 65536};
   NatSources sources_;
+  TunnelSources tunnels_;
   std::unique_ptr<Pipeline> pipeline_;
   Clock clock_;
   Ticks now_ = 0, skipped_ = 0;

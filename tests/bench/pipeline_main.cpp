@@ -12,21 +12,23 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <regex>
 #include <string>
 #include <vector>
 
 #include "dataplane/dpdk/eal.h"
+#include "pipeline_plot.h"
 #include "pipeline_results.h"
 #include "pipeline_scene.h"
+#include "pipeline_targets.h"
 
 namespace sluice::bench {
 namespace {
 
 struct Options {
-  std::string json, filter = ".*", flows = "1k,100k,1M,10M";
-  bool quick = false, list = false;
+  std::string json, report, filter = ".*", flows = "1k,100k,1M,10M";
+  bool quick = false, tiny = false, memory = false, modes = false;
   int repetitions = 5;
-  unsigned megabytes = 64;  // Huge pages wanted; fewer free ones: none are used.
 };
 
 struct EventName {
@@ -48,16 +50,36 @@ std::uint32_t parse_flows(const std::string& text) {
   return static_cast<std::uint32_t>(count * factor);
 }
 
+bool flows_valid(const Options& options) {
+  for (const std::string& flows : CLI::detail::split(options.flows, ',')) {
+    if (parse_flows(flows) != 0) continue;
+    std::fprintf(stderr, "pipeline_bench: --flows %s: 1k to 16M are possible\n", flows.c_str());
+    return false;
+  }
+  return true;
+}
+
+constexpr std::uint64_t kLeastMegabytes = 64;
+
+// Of huge pages: packets, what EAL itself takes, and the largest scene (full NAT over IPv6).
+std::uint64_t needed_megabytes(const Options& options) {
+  std::uint64_t most = 0;
+  for (const std::string& flows : CLI::detail::split(options.flows, ','))
+    most = std::max<std::uint64_t>(most, parse_flows(flows));
+  return 128 + most * 280 / 1000000;
+}
+
 // Holds the scene that is being measured, and what came out.
 class Session {
  public:
-  Session(rte_mempool& pool, const Scale& scale, int repetitions)
-      : pool_(pool), scale_(scale), repetitions_(repetitions) {}
+  Session(rte_mempool& pool, const Scale& scale, int repetitions, const std::regex& filter)
+      : pool_(pool), scale_(scale), repetitions_(repetitions), filter_(filter) {}
 
   void add(const ModeSpec& mode, bool ipv6, const std::string& flows, const EventName& event) {
     const std::string scene = std::string(mode.name) + (ipv6 ? "/ipv6/" : "/ipv4/") + flows;
     const std::string name = std::string("pipeline/") + mode.name + (ipv6 ? "/ipv6/" : "/ipv4/") +
                              event.name + "/" + flows + event.suffix;
+    if (!std::regex_search(name, filter_)) return;
     const std::uint32_t count = parse_flows(flows);
     const Event what = event.event;
     const ModeSpec* mode_spec = &mode;
@@ -104,32 +126,32 @@ class Session {
   rte_mempool& pool_;
   const Scale scale_;
   const int repetitions_;
+  const std::regex filter_;
   std::unique_ptr<Scene> scene_;
   std::string scene_name_, error_;
   bool failed_ = false;
   std::vector<Measured> results_;
 };
 
+// Packets in huge pages are what counts; tables that do not fit go to the heap, in transparent
+// ones.
 bool start_eal(const Options& options) {
   const Machine machine = this_machine();
-  const std::uint64_t free_mb = machine.free_huge_pages * machine.huge_page_bytes >> 20;
-  const bool huge = free_mb >= options.megabytes;
-  std::vector<std::string> arguments{"pipeline_bench",
-                                     "--no-pci",
-                                     "--in-memory",
-                                     "--no-telemetry",
-                                     "--log-level=warning",
-                                     "--file-prefix",
-                                     "sluice-bench-" + std::to_string(getpid()),
-                                     "--lcores",
-                                     "0@" + std::to_string(machine.cpus.back())};
-  if (!huge) {
+  const std::uint64_t free = machine.free_huge_pages * machine.huge_page_bytes >> 20;
+  std::vector<std::string> arguments{"pipeline_bench"};
+  if (free >= kLeastMegabytes) {
+    arguments.insert(arguments.end(), {"--in-memory"});
+  } else {
     std::fprintf(stderr,
-                 "pipeline_bench: huge pages are not used, %llu MB are free and %u wanted: figures "
-                 "for many flows are then higher where the kernel gives no transparent ones\n",
-                 static_cast<unsigned long long>(free_mb), options.megabytes);
-    arguments.insert(arguments.end(), {"--no-huge", "-m", "64"});
+                 "pipeline_bench: no huge pages, %llu MB of them are free and %llu MB needed: the "
+                 "reference then costs about twice as much, so its ratios mean little\n",
+                 static_cast<unsigned long long>(free),
+                 static_cast<unsigned long long>(needed_megabytes(options)));
+    arguments.insert(arguments.end(), {"--no-huge", "--no-shconf", "-m", "64"});
   }
+  arguments.insert(arguments.end(), {"--no-pci", "--no-telemetry", "--log-level=error"});
+  arguments.insert(arguments.end(), {"--file-prefix", "sluice-bench-" + std::to_string(getpid())});
+  arguments.insert(arguments.end(), {"--lcores", "0@" + std::to_string(machine.cpus.back())});
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0) return true;
@@ -161,60 +183,66 @@ class Reporter final : public benchmark::BenchmarkReporter {
 };
 
 // Scene by scene, since making one takes longer than measuring in it.
-bool add_all(Session& session, const Options& options) {
+void add_all(Session& session, const Options& options) {
   for (const ModeSpec& mode : kModes) {
     for (const bool ipv6 : {false, true}) {
       for (const std::string& flows : CLI::detail::split(options.flows, ',')) {
-        const std::uint32_t count = parse_flows(flows);
-        if (count == 0) {
-          std::fprintf(stderr, "pipeline_bench: --flows %s: 1k to 16M are possible\n",
-                       flows.c_str());
-          return false;
-        }
         for (const EventName& event : kEvents) {
           if (event.event == Event::reply && !mode.replies) continue;
-          if (event.event == Event::zipf && count < 1000000) continue;
+          if (event.event == Event::zipf && parse_flows(flows) < 1000000) continue;
           session.add(mode, ipv6, flows, event);
         }
       }
     }
   }
-  return true;
 }
 
-void run_benchmarks(const Session& session, const Options& options) {
-  std::string program = "pipeline_bench", filter = "--benchmark_filter=" + options.filter;
-  std::vector<char*> argv{program.data(), filter.data()};
-  int argc = 2;
-  benchmark::Initialize(&argc, argv.data());
+void run_benchmarks(const Session& session) {
+  std::string program = "pipeline_bench";
+  char* argv[] = {program.data(), nullptr};
+  int argc = 1;
+  benchmark::Initialize(&argc, argv);
   Reporter reporter(session);
   benchmark::RunSpecifiedBenchmarks(&reporter);
   benchmark::Shutdown();
 }
 
-int run(const Options& options) {
+Status write_results(const std::vector<Measured>& all, const Options& options) {
+  const std::string targets = to_text(compare_with_targets(all));
+  std::printf("\n%s", targets.c_str());
+  if (!options.json.empty()) {
+    if (auto written = write_file(options.json, to_json(all)); !written.ok()) return written;
+  }
+  if (options.report.empty()) return Ok{};
+  const std::string base = options.report + "/pipeline";
+  const std::string text = to_markdown(all) + "\n```\n" + targets + "```\n";
+  if (auto written = write_file(base + ".md", text); !written.ok()) return written;
+  return write_file(base + ".svg", to_svg(all));
+}
+
+int run(const Options& options, const std::regex& filter) {
   spdlog::set_level(spdlog::level::warn);
-  if (!start_eal(options)) return 1;
+  if (!flows_valid(options) || !start_eal(options)) return 1;
   rte_mempool* pool = rte_pktmbuf_pool_create("bench", 8191, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
                                               static_cast<int>(rte_socket_id()));
   if (pool == nullptr) {
     std::fprintf(stderr, "pipeline_bench: no memory for packets: %s\n", rte_strerror(rte_errno));
     return 1;
   }
-  const Scale scale = options.quick ? Scale{.rounds = 6, .bursts = 256} : Scale{};
-  Session session(*pool, scale, options.repetitions);
-  if (!add_all(session, options)) return 1;
-  run_benchmarks(session, options);
+  Scale scale;
+  if (options.quick) scale.rounds = 16;
+  if (options.tiny) scale = {.rounds = 2, .bursts = 16};
+  Session session(*pool, scale, options.repetitions, filter);
+  add_all(session, options);
+  run_benchmarks(session);
   if (session.results().empty()) {
     std::fprintf(stderr, "pipeline_bench: nothing was measured\n");
     return 1;
   }
-  if (!options.json.empty()) {
-    const auto written = write_file(options.json, to_json(session.results()));
-    if (!written.ok()) {
-      std::fprintf(stderr, "pipeline_bench: %s\n", written.error().c_str());
-      return 1;
-    }
+  const auto written = write_results(session.results(), options);
+  if (!written.ok()) {
+    std::fprintf(stderr, "pipeline_bench: %s\n", written.error().c_str());
+    return 1;
   }
   return session.failed() ? 1 : 0;
 }
@@ -226,10 +254,31 @@ int main(int argc, char** argv) {
   sluice::bench::Options options;
   CLI::App app{"Cycles per packet of the real pipeline, beside testpmd's 5tswap"};
   app.add_option("--json", options.json, "Write name, cycles and ratio to this file");
+  app.add_option("--report", options.report, "Write pipeline.md and pipeline.svg to this folder");
   app.add_option("--filter", options.filter, "Only names that match this regular expression");
   app.add_option("--flows", options.flows, "Numbers of flows, 1k to 16M")->capture_default_str();
-  app.add_option("--repetitions", options.repetitions)->capture_default_str();
-  app.add_flag("--quick", options.quick, "Shorter slices");
+  app.add_option("--repetitions", options.repetitions)
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_flag("--quick", options.quick, "Fewer slices");
+  app.add_flag("--tiny", options.tiny, "Shortest slices: shows that all of it works, no more");
+  app.add_flag("--modes", options.modes, "Print the names of the modes, and end");
+  app.add_flag("--memory", options.memory, "Print the megabytes of huge pages needed, and end");
   CLI11_PARSE(app, argc, argv);
-  return sluice::bench::run(options);
+  if (options.modes) {
+    for (const auto& mode : sluice::bench::kModes) std::printf("%s\n", mode.name);
+    return 0;
+  }
+  if (options.memory) {
+    std::printf("%llu\n",
+                static_cast<unsigned long long>(sluice::bench::needed_megabytes(options)));
+    return 0;
+  }
+  try {
+    return sluice::bench::run(options, std::regex(options.filter));
+  } catch (const std::regex_error& error) {
+    std::fprintf(stderr, "pipeline_bench: --filter: %s is no regular expression: %s\n",
+                 options.filter.c_str(), error.what());
+    return 2;
+  }
 }

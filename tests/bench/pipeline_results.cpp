@@ -69,6 +69,22 @@ std::string table_line(const Measured& one) {
   return line;
 }
 
+std::string to_markdown(const std::vector<Measured>& all) {
+  std::string text =
+      "| benchmark | cycles: min | median | max | reference | ratio: min | median | max | bytes a "
+      "flow | hits |\n|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const Measured& one : all) {
+    const Spread cycles = one.of([](const Sample& s) { return s.cycles; });
+    const Spread ratio = one.of([](const Sample& s) { return s.ratio(); });
+    text += fmt::format(
+        "| {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {:.1f} | {:.4f} |\n",
+        one.name, cycles.min, cycles.median, cycles.max,
+        one.of([](const Sample& s) { return s.reference; }).median, ratio.min, ratio.median,
+        ratio.max, one.bytes_per_flow, one.of([](const Sample& s) { return s.hits; }).min);
+  }
+  return text;
+}
+
 std::string to_json(const std::vector<Measured>& all) {
   std::string text = "[\n";
   for (const Measured& one : all) text += json(one) + (&one == &all.back() ? "\n" : ",\n");

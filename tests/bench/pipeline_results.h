@@ -35,6 +35,7 @@ struct Measured {
 std::string table_heading();
 std::string table_line(const Measured& one);
 
+std::string to_markdown(const std::vector<Measured>& all);
 std::string to_json(const std::vector<Measured>& all);
 Status write_file(const std::string& path, const std::string& text);
 

@@ -15,7 +15,7 @@
 namespace sluice::bench {
 namespace {
 
-constexpr unsigned kWarmBursts = 32;               // Before a slice, not timed.
+constexpr unsigned kWarmBursts = 16;               // Before a slice, not timed.
 constexpr std::uint64_t kFirstFresh = 1ull << 24;  // No established flow has this number or above.
 constexpr Ticks kHandshake = 60;                   // A flow's timer until its handshake is done.
 constexpr Ticks kRefresh = 8000;  // Half the timer of established flows: they are heard of before.

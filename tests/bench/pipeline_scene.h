@@ -28,7 +28,7 @@ enum class Event : std::uint8_t {
 };
 
 struct Scale {
-  unsigned rounds = 20, bursts = 512;  // Per repetition, and per slice.
+  unsigned rounds = 60, bursts = 128;  // Per repetition, and per slice.
 };
 
 struct Sample {
