@@ -1,14 +1,17 @@
 #include "config/gateway_rules.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
 #include <initializer_list>
 #include <regex>
 #include <set>
+#include <span>
 
 #include "proto/address.h"
 #include "proto/address_range.h"
+#include "proto/forwarding_names.h"
 
 namespace sluice {
 namespace {
@@ -31,6 +34,9 @@ class Checker {
   }
   void word(const std::string& path, const std::string& value,
             std::initializer_list<const char*> words) {
+    word(path, value, std::span(words.begin(), words.size()));
+  }
+  void word(const std::string& path, const std::string& value, std::span<const char* const> words) {
     std::string list;
     for (const char* w : words) {
       if (value == w) return;
@@ -108,7 +114,8 @@ void check_pools(const v1::Control& control, Checker* check) {
 void check_control(const v1::GatewayConfig& config, Checker* check) {
   const v1::Control& control = config.control();
   check->absolute_path("control.stateDirectory", control.state_directory(), false);
-  check->word("control.forwardingMode", control.forwarding_mode(), {"nat", "dsr-mac"});
+  check->word("control.forwardingMode", control.forwarding_mode(), kForwardingModeNames);
+  check->word("control.overlay", control.overlay(), kOverlayNames);
   check->range("control.addressHoldSeconds", control.address_hold_seconds(), 1, 86'400, " s");
   static const std::regex load_balancer_class(
       "([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?");
@@ -174,6 +181,31 @@ void check_nat(const v1::Nat& nat, Checker* check) {
   }
 }
 
+void check_tunnel(const v1::Tunnel& tunnel, Checker* check) {
+  constexpr int kMost = 2;
+  check->range("dataplane.tunnel.sources", static_cast<std::uint64_t>(tunnel.sources_size()), 0,
+               kMost, " prefixes");
+  std::set<bool> families;
+  for (int i = 0; i < std::min(tunnel.sources_size(), kMost); ++i) {
+    const std::string& text = tunnel.sources(i);
+    const std::string path = "dataplane.tunnel.sources[" + std::to_string(i) + "]";
+    const auto prefix = IpPrefix::parse(text);
+    if (!prefix || prefix->address().is_unspecified() || prefix->address().is_loopback() ||
+        prefix->address().is_multicast() || prefix->address().is_link_local()) {
+      check->error(path, text,
+                   "is not a unicast prefix such as 198.51.100.64/26 or 2001:db8:7::/64 (with no "
+                   "host bits set)");
+    } else if (prefix->length() < 8 || prefix->length() >= prefix->address().size() * 8) {
+      check->error(path, text,
+                   "must have 8 to " + std::to_string(prefix->address().size() * 8 - 1) +
+                       " bits; its host bits tell flows apart");
+    } else if (!families.insert(prefix->address().is_v4()).second) {
+      check->error(path, text,
+                   "is a second prefix of its family; name one for IPv4 and one for IPv6");
+    }
+  }
+}
+
 void check_tables(const v1::Tables& tables, Checker* check) {
   check->range("dataplane.tables.vips", tables.vips(), 1, 1u << 20);
   check->range("dataplane.tables.backends", tables.backends(), 1, 1u << 22);
@@ -193,7 +225,7 @@ void check_dataplane(const v1::GatewayConfig& config, Checker* check) {
     check->error("dataplane.lcores", dataplane.lcores(),
                  "is not a list as EAL's --lcores takes, such as \"0@0,1@2\"");
   }
-  check->word("dataplane.idle", dataplane.idle(), {"spin", "back-off"});
+  check->word("dataplane.idle", dataplane.idle(), {"spin", "back-off", "power"});
   check->word("dataplane.instructionSet", dataplane.instruction_set(),
               {"auto", "scalar", "sse", "avx2", "avx512"});
   check->word("dataplane.memory.hugePages", dataplane.memory().huge_pages(), {"auto", "on", "off"});
@@ -203,6 +235,7 @@ void check_dataplane(const v1::GatewayConfig& config, Checker* check) {
   check_ports(dataplane, check);
   check_tables(dataplane.tables(), check);
   check_nat(dataplane.nat(), check);
+  check_tunnel(dataplane.tunnel(), check);
   const v1::SlowPath& slow = dataplane.slow_path();
   check->interface_name("dataplane.slowPath.vipInterface", slow.vip_interface());
   check->range("dataplane.slowPath.packetsPerSecond", slow.packets_per_second(), 1, 10'000'000);

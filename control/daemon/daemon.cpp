@@ -41,7 +41,8 @@ CoordinatorOptions coordinator_options(const v1::GatewayConfig& config) {
 // Fields of gateway.yaml that take effect on SIGHUP.
 bool takes_effect_at_once(const std::string& field) {
   return field.starts_with("logging") || field == "control.forwardingMode" ||
-         field == "control.loadBalancerClasses" || field == "control.addressHoldSeconds";
+         field == "control.overlay" || field == "control.loadBalancerClasses" ||
+         field == "control.addressHoldSeconds";
 }
 
 }  // namespace
@@ -56,6 +57,8 @@ PlanSettings plan_settings(const v1::GatewayConfig& config) {
   PlanSettings settings;
   const auto mode = forwarding_mode_from_name(config.control().forwarding_mode());
   if (mode != v1::FORWARDING_MODE_UNSPECIFIED) settings.default_mode = mode;
+  const auto overlay = overlay_from_name(config.control().overlay());
+  settings.default_overlay = overlay.value_or(v1::OVERLAY_KIND_UNSPECIFIED);
   settings.load_balancer_classes.assign(config.control().load_balancer_classes().begin(),
                                         config.control().load_balancer_classes().end());
   return settings;
@@ -70,15 +73,16 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       save_wake_(io.get_executor()),
       reconciler_(plan_settings(config_)),
       reader_(io.get_executor(), store::redis_options(config_.redis()), *this),
-      programmer_(
-          io.get_executor(), reconciler_, ids_, config_.dataplane().socket(), program_version(),
-          {[this](bool serving) { return ready(serving); }, [this]() -> const Ledger& { return coordinator_.ledger(); },
-           [this] { return coordinator_.maglev_seed(); },
-           [this] { coordinator_.dataplane_connected(); },
-           [this] {
-             disk_dirty_ = true;
-             coordinator_.wake();
-           }}),
+      programmer_(io.get_executor(), reconciler_, ids_, config_.dataplane().socket(),
+                  program_version(),
+                  {[this](bool serving) { return ready(serving); },
+                   [this]() -> const Ledger& { return coordinator_.ledger(); },
+                   [this] { return coordinator_.maglev_seed(); },
+                   [this] { coordinator_.dataplane_connected(); },
+                   [this] {
+                     disk_dirty_ = true;
+                     coordinator_.wake();
+                   }}),
       coordinator_(io.get_executor(), coordinator_options(config_), reconciler_, programmer_,
                    reader_, [this] { disk_dirty_ = true; }) {}
 
@@ -281,6 +285,7 @@ void Daemon::reload() {
   *config_.mutable_logging() = next->logging();
   v1::Control& control = *config_.mutable_control();
   control.set_forwarding_mode(next->control().forwarding_mode());
+  control.set_overlay(next->control().overlay());
   *control.mutable_load_balancer_classes() = next->control().load_balancer_classes();
   control.set_address_hold_seconds(next->control().address_hold_seconds());
   init_logging(config_.logging(), "sluice-control");

@@ -25,7 +25,8 @@ bool Reconciler::refresh() {
   }
   const bool pools_changed = model_.take_pools_changed();
   if (pools_changed) pools_ = model_.pools();
-  return pools_changed || !changed.empty();
+  const bool nodes_changed = model_.take_nodes_changed();
+  return pools_changed || nodes_changed || !changed.empty();
 }
 
 Allocation Reconciler::allocate(const Ledgered& inputs) const {
@@ -55,6 +56,12 @@ Desired Reconciler::desired(const Serving& serving, IdAllocator* ids) const {
   inputs.reported = serving.reported;
   inputs.source_held = [this](const std::string& source) {
     return !model_.complete(source, v1::KIND_SERVICE);
+  };
+  inputs.node = [this](const std::string& source, const std::string& name) {
+    return model_.find({source, v1::KIND_NODE, "", name});
+  };
+  inputs.nodes_known = [this](const std::string& source) {
+    return model_.complete(source, v1::KIND_NODE);
   };
   inputs.capacity = serving.capacity;
   inputs.generation = serving.generation;

@@ -27,7 +27,8 @@ class Reconciler {
   // Other settings concern every plan.
   void set_settings(PlanSettings settings);
 
-  // Plans the Services anew whose inputs changed. True if any did, or the pools.
+  // Plans the Services anew whose inputs changed. True if any did, or the pools or nodes; those
+  // need no new plan, as desired() reads them.
   bool refresh();
   const std::map<ServiceKey, ServicePlan>& plans() const { return plans_; }
   const std::map<std::string, ObjectPointer>& pools() const { return pools_; }

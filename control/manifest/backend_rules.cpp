@@ -4,6 +4,7 @@
 #include "control/manifest/object_rules.h"
 #include "control/model/service_plan.h"
 #include "proto/address_range.h"
+#include "proto/forwarding_names.h"
 
 namespace sluice {
 namespace {
@@ -12,6 +13,7 @@ constexpr int kMaxSliceEndpoints = 1000;  // As the API server limits them.
 constexpr int kMaxSlicePorts = 20'000;
 constexpr int kMaxEndpointsAddresses = 100'000;
 constexpr int kMaxPoolRanges = 1000;
+constexpr int kMaxNodeAddresses = 100;
 
 std::string element(const std::string& path, int index) {
   return path + "[" + std::to_string(index) + "]";
@@ -64,6 +66,11 @@ void check_protocol(const std::string& protocol, const std::string& path, FieldE
 
 bool one_of(const std::string& value, std::initializer_list<const char*> words,
             const std::string& path, FieldErrors* errors) {
+  return one_of(value, std::span(words.begin(), words.size()), path, errors);
+}
+
+bool one_of(const std::string& value, std::span<const char* const> words, const std::string& path,
+            FieldErrors* errors) {
   std::string list;
   for (const char* word : words) {
     if (value == word) return true;
@@ -181,6 +188,29 @@ void check_pod(const v1::Pod& pod, FieldErrors* errors) {
   }
 }
 
+void check_node(const v1::Node& node, FieldErrors* errors) {
+  const v1::NodeStatus& status = node.status();
+  if (status.addresses_size() > kMaxNodeAddresses) {
+    errors->add("status.addresses", std::to_string(status.addresses_size()) +
+                                        " addresses; at most " + std::to_string(kMaxNodeAddresses) +
+                                        " are allowed");
+    return;
+  }
+  for (int i = 0; i < status.addresses_size(); ++i) {
+    const std::string path = element("status.addresses", i);
+    const v1::NodeAddress& address = status.addresses(i);
+    one_of(address.type(), {"InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS"},
+           path + ".type", errors);
+    if (address.type() == "InternalIP" || address.type() == "ExternalIP") {
+      check_endpoint_address(address.address(), "", path + ".address", errors);
+    }
+  }
+  for (int i = 0; i < status.conditions_size(); ++i) {
+    one_of(status.conditions(i).status(), {"True", "False", "Unknown"},
+           element("status.conditions", i) + ".status", errors);
+  }
+}
+
 void check_pool(const v1::AddressPool& pool, FieldErrors* errors) {
   const v1::AddressPoolSpec& spec = pool.spec();
   if (spec.addresses().empty()) {
@@ -220,8 +250,9 @@ void check_pool(const v1::AddressPool& pool, FieldErrors* errors) {
     ranges.push_back(*range);
   }
   if (!spec.forwarding_mode().empty()) {
-    one_of(spec.forwarding_mode(), {"nat", "dsr-mac"}, "spec.forwardingMode", errors);
+    one_of(spec.forwarding_mode(), kForwardingModeNames, "spec.forwardingMode", errors);
   }
+  if (!spec.overlay().empty()) one_of(spec.overlay(), kOverlayNames, "spec.overlay", errors);
   if (!spec.unserved_ports().empty()) {
     one_of(spec.unserved_ports(), {"reject", "drop"}, "spec.unservedPorts", errors);
   }

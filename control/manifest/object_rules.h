@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,7 @@ void check_service(const v1::Service& service, FieldErrors* errors);
 void check_slice(const v1::EndpointSlice& slice, FieldErrors* errors);
 void check_endpoints(const v1::Endpoints& endpoints, FieldErrors* errors);
 void check_pod(const v1::Pod& pod, FieldErrors* errors);
+void check_node(const v1::Node& node, FieldErrors* errors);
 void check_pool(const v1::AddressPool& pool, FieldErrors* errors);
 
 // Shared by the kinds.
@@ -36,6 +38,8 @@ void check_port_number(std::int64_t port, const std::string& path, FieldErrors* 
 void check_protocol(const std::string& protocol, const std::string& path, FieldErrors* errors);
 bool one_of(const std::string& value, std::initializer_list<const char*> words,
             const std::string& path, FieldErrors* errors);
+bool one_of(const std::string& value, std::span<const char* const> words, const std::string& path,
+            FieldErrors* errors);
 // An address that endpoints may have; "IPv4", "IPv6" or empty for either.
 void check_endpoint_address(const std::string& text, const std::string& family,
                             const std::string& path, FieldErrors* errors);

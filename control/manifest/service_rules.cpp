@@ -6,6 +6,7 @@
 #include "control/manifest/object_rules.h"
 #include "control/model/service_plan.h"
 #include "proto/address.h"
+#include "proto/forwarding_names.h"
 
 namespace sluice {
 namespace {
@@ -100,7 +101,16 @@ void check_annotations(const v1::Service& service, FieldErrors* errors) {
     return "metadata.annotations[" + std::string(name) + "]";
   };
   if (const auto at = annotations.find(kForwardingModeAnnotation); at != annotations.end()) {
-    one_of(at->second, {"nat", "dsr-mac"}, path(kForwardingModeAnnotation), errors);
+    one_of(at->second, kForwardingModeNames, path(kForwardingModeAnnotation), errors);
+  }
+  if (const auto at = annotations.find(kOverlayAnnotation); at != annotations.end()) {
+    one_of(at->second, kOverlayNames, path(kOverlayAnnotation), errors);
+  }
+  if (const auto at = annotations.find(kProxyProtocolAnnotation); at != annotations.end()) {
+    one_of(at->second, {"v2"}, path(kProxyProtocolAnnotation), errors);
+  }
+  if (const auto at = annotations.find(kQuicAnnotation); at != annotations.end()) {
+    one_of(at->second, {"plaintext"}, path(kQuicAnnotation), errors);
   }
   if (const auto at = annotations.find(kAddressPoolAnnotation); at != annotations.end()) {
     if (!is_dns_subdomain(at->second)) {

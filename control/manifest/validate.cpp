@@ -144,6 +144,9 @@ std::vector<FieldError> validate(const v1::Object& object) {
     case v1::Object::kPod:
       check_pod(object.pod(), &errors);
       break;
+    case v1::Object::kNode:
+      check_node(object.node(), &errors);
+      break;
     case v1::Object::kAddressPool:
       check_pool(object.address_pool(), &errors);
       break;

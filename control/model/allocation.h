@@ -2,13 +2,13 @@
 // records to write; one leading control writes them through the ledger's script, which refuses what
 // is not the next revision. Every control may call it to learn why a Service has no address.
 //
-// Rules. Who holds an address keeps it, whatever happens to pools. Else who asks for an address goes
-// before who takes any, and older Services before younger ones. A request is granted at once or not
-// at all. Two Services share an address if both are in one namespace of one source, name the same
-// key and use different ports. A released address goes to nobody but its last holder before the
-// hold time is over and every gateway has withdrawn it. Nothing is released on behalf of a source
-// whose Services are not known completely. Addresses are drawn from pools by priority (higher
-// first) and name, lowest free address first; a prefix's ends are spared
+// Rules. Who holds an address keeps it, whatever happens to pools. Else who asks for an address
+// goes before who takes any, and older Services before younger ones. A request is granted at once
+// or not at all. Two Services share an address if both are in one namespace of one source, name the
+// same key and use different ports. A released address goes to nobody but its last holder before
+// the hold time is over and every gateway has withdrawn it. Nothing is released on behalf of a
+// source whose Services are not known completely. Addresses are drawn from pools by priority
+// (higher first) and name, lowest free address first; a prefix's ends are spared
 // (AddressRange::first_automatic).
 #pragma once
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "control/model/maglev_size.h"
+#include "control/model/node_path.h"
+#include "control/model/reach.h"
 
 namespace sluice {
 namespace {
@@ -14,6 +17,7 @@ struct Candidate {
   const PlanPort* port;
   VipName name;
   v1::ForwardingMode mode;
+  v1::OverlayKind overlay;
   std::uint32_t maglev_size;  // By the ledger.
 };
 
@@ -55,6 +59,18 @@ class Builder {
     return mode != v1::FORWARDING_MODE_UNSPECIFIED ? mode : in_.settings.default_mode;
   }
 
+  v1::OverlayKind overlay_of(const ServicePlan& plan, const v1::AddressPoolSpec& pool,
+                             v1::ForwardingMode mode) {
+    const auto asked = plan.overlay ? plan.overlay : overlay_from_name(pool.overlay());
+    if (translates(mode)) return asked.value_or(in_.settings.default_overlay);
+    if (asked && *asked != v1::OVERLAY_KIND_UNSPECIFIED) {
+      warn(plan, "OverlayIgnored",
+           std::string("overlay ") + overlay_name(*asked) + " goes with nat and dnat alone; " +
+               forwarding_mode_name(mode) + " sends straight to the endpoints");
+    }
+    return v1::OVERLAY_KIND_UNSPECIFIED;
+  }
+
   void serve_address(const IpAddress& address, const v1::AddressPoolSpec& pool) {
     v1::ServedAddress& served = result_.state.addresses[address];
     served.set_address(address.bytes());
@@ -74,13 +90,30 @@ class Builder {
               return p.port == held.port() && held.protocol() == protocol_name(p.protocol);
             });
         if (port == plan.ports.end()) continue;
-        candidates_.push_back({&plan,
-                               &*port,
-                               {grant.address, port->protocol, port->port},
-                               mode_of(plan, pool),
-                               held.maglev_size()});
+        const v1::ForwardingMode mode = mode_of(plan, pool);
+        Candidate candidate{&plan,
+                            &*port,
+                            {grant.address, port->protocol, port->port},
+                            mode,
+                            overlay_of(plan, pool, mode),
+                            held.maglev_size()};
+        if (nodes_suffice(candidate)) candidates_.push_back(std::move(candidate));
       }
     }
+  }
+
+  // Nodes that are not known yet are not missing nodes.
+  bool nodes_suffice(const Candidate& candidate) {
+    const std::string& source = candidate.plan->key.source;
+    if (candidate.overlay == v1::OVERLAY_KIND_UNSPECIFIED || !in_.nodes_known ||
+        in_.nodes_known(source)) {
+      return true;
+    }
+    held_.insert(candidate.name);
+    warn(*candidate.plan, "NodesUnknown",
+         "the nodes of source " + source +
+             " are not known completely yet; what is served by the overlay stays as it is");
+    return false;
   }
 
   // Service names hold no slash, so the text comes apart again.
@@ -102,7 +135,7 @@ class Builder {
     std::set<VipName> replaced;
     for (const Candidate& candidate : candidates_) replaced.insert(candidate.name);
     for (const auto& [name, vip] : in_.reported->vips) {
-      if (!replaced.contains(name) && is_held(vip)) hold(name, vip);
+      if (!replaced.contains(name) && (is_held(vip) || held_.contains(name))) hold(name, vip);
     }
   }
 
@@ -115,7 +148,8 @@ class Builder {
       if (backend == in_.reported->backends.end()) continue;
       result_.state.backends[member.backend()] = backend->second;
       if (const auto address = IpAddress::from_bytes(backend->second.address())) {
-        (void)ids_.backend(source, *address, name.protocol, backend->second.port());
+        (void)ids_.backend(source, *address, name.protocol, backend->second.port(),
+                           backend->second.overlay());
       }
     }
     const auto served = in_.reported->addresses.find(name.address);
@@ -129,16 +163,81 @@ class Builder {
     warnings.push_back({std::move(reason), std::move(message)});
   }
 
-  // Direct return cannot change the port: the backend sees the packet as the client sent it.
-  bool usable(const Candidate& candidate, const PlanMember& member) {
-    if (candidate.mode != v1::FORWARDING_MODE_DSR_MAC || member.port == candidate.name.port) {
-      return true;
+  // The way to an endpoint through the cluster's overlay, by what its node says of itself.
+  Result<v1::Overlay> way(const std::string& source, v1::OverlayKind kind, const std::string& name,
+                          const IpAddress& endpoint) {
+    if (name.empty()) {
+      return Error{endpoint.text() + " names no node (nodeName), which overlay " +
+                   overlay_name(kind) + " needs; it gets no new connections"};
     }
-    warn(*candidate.plan, "DirectReturnPortsDiffer",
-         "port " + std::to_string(candidate.name.port) + ": an endpoint's port is " +
-             std::to_string(member.port) +
-             ", which dsr-mac cannot reach; make port and targetPort equal or use nat");
-    return false;
+    const ObjectPointer node = in_.node ? in_.node(source, name) : nullptr;
+    if (node != nullptr && is_address_of(node->node(), endpoint)) return v1::Overlay();
+    const auto found = ways_.find({source, name, kind, family_of(endpoint)});
+    if (found != ways_.end()) return found->second;
+    auto result = node != nullptr ? overlay_to(node->node(), kind, family_of(endpoint))
+                                  : Result<v1::Overlay>(Error{"not known"});
+    if (!result) {
+      result = Error{"node " + name + ": " + result.error() +
+                     "; its endpoints get no new connections by overlay " + overlay_name(kind)};
+    }
+    return ways_.insert({{source, name, kind, family_of(endpoint)}, std::move(result)})
+        .first->second;
+  }
+
+  const v1::Backend* reported_member(const VipName& name, const PlanMember& member) const {
+    const auto vip = in_.reported->vips.find(name);
+    if (vip == in_.reported->vips.end()) return nullptr;
+    for (const v1::Member& reported : vip->second.members()) {
+      const auto backend = in_.reported->backends.find(reported.backend());
+      if (backend != in_.reported->backends.end() && backend->second.port() == member.port &&
+          backend->second.address() == member.address.bytes()) {
+        return &backend->second;
+      }
+    }
+    return nullptr;
+  }
+
+  Reach reach_of(const Candidate& candidate, bool proxy_protocol) {
+    ReachInputs inputs;
+    inputs.port = candidate.port;
+    inputs.family = family_of(candidate.name.address);
+    inputs.mode = candidate.mode;
+    inputs.proxy_protocol = proxy_protocol;
+    inputs.overlay = candidate.overlay;
+    inputs.way = [&](const std::string& node, const IpAddress& endpoint) {
+      return way(candidate.plan->key.source, candidate.overlay, node, endpoint);
+    };
+    inputs.reported = [&](const PlanMember& member) {
+      return reported_member(candidate.name, member);
+    };
+    Reach reached = reach(inputs);
+    for (Warning& warning : reached.warnings) {
+      warn(*candidate.plan, std::move(warning.reason), std::move(warning.message));
+    }
+    return reached;
+  }
+
+  // Whether backends get a PROXY header; with what there is to say of clients' addresses.
+  bool add_client_address(const Candidate& candidate) {
+    const ServicePlan& plan = *candidate.plan;
+    const bool nat = candidate.mode == v1::FORWARDING_MODE_NAT;
+    const bool tcp = candidate.name.protocol == v1::PROTOCOL_TCP;
+    const bool proxy = plan.proxy_protocol && nat && tcp;
+    if (plan.proxy_protocol && !proxy) {
+      warn(plan, "ProxyProtocolNotPossible",
+           port_text(*candidate.port) +
+               (!tcp ? ": the PROXY protocol goes with TCP alone; endpoints get no header"
+                     : std::string(": the PROXY protocol goes with mode nat alone; endpoints get "
+                                   "no header, but the client's own address by mode ") +
+                           forwarding_mode_name(candidate.mode)));
+    }
+    if (plan.keeps_client_address && nat && !proxy) {
+      warn(plan, "ExternalTrafficPolicyNotHonoured",
+           "externalTrafficPolicy Local: mode nat hides clients' addresses from the endpoints; "
+           "sluice.dev/forwarding-mode dnat, dsr-mac, ipip or gue keeps them, and "
+           "sluice.dev/proxy-protocol v2 passes them on");
+    }
+    return proxy;
   }
 
   void add_vip(const Candidate& candidate) {
@@ -156,12 +255,13 @@ class Builder {
     vip.set_id(*id);
     vip.set_service(plan.key.text());
     vip.set_mode(candidate.mode);
+    vip.set_proxy_protocol(add_client_address(candidate));
+    vip.set_quic(plan.quic && candidate.name.protocol == v1::PROTOCOL_UDP);
     std::map<std::string, v1::Member> members;  // By name, as the table wants them.
     std::size_t active = 0;
-    const auto family = static_cast<std::size_t>(family_of(candidate.name.address));
-    for (const PlanMember& from : candidate.port->members[family]) {
-      if (!usable(candidate, from)) continue;
-      const auto backend = add_backend(candidate, from);
+    for (const ReachedMember& reached : reach_of(candidate, vip.proxy_protocol()).members) {
+      const PlanMember& from = *reached.member;
+      const auto backend = add_backend(candidate, reached);
       if (!backend) {
         warn(plan, "CapacityExceeded", backend.error());
         continue;
@@ -169,9 +269,9 @@ class Builder {
       v1::Member& member = members[result_.state.backends[*backend].name()];
       member.set_backend(*backend);
       member.set_weight(from.weight);
-      member.set_draining(from.draining);
-      active += from.draining ? 0 : 1;
-      (from.draining ? draining_ : active_)[plan.key].insert(
+      member.set_draining(reached.draining);
+      active += reached.draining ? 0 : 1;
+      (reached.draining ? draining_ : active_)[plan.key].insert(
           from.target.empty() ? from.address.text() : from.target);
     }
     for (auto& [name, member] : members) *vip.add_members() = std::move(member);
@@ -182,15 +282,18 @@ class Builder {
     result_.state.vips[candidate.name] = std::move(vip);
   }
 
-  Result<std::uint32_t> add_backend(const Candidate& candidate, const PlanMember& member) {
+  Result<std::uint32_t> add_backend(const Candidate& candidate, const ReachedMember& reached) {
+    const PlanMember& member = *reached.member;
     const auto id = ids_.backend(candidate.plan->key.source, member.address,
-                                 candidate.name.protocol, member.port);
+                                 candidate.name.protocol, member.port, reached.overlay);
     if (!id) return id;
     v1::Backend& backend = result_.state.backends[*id];
     backend.set_id(*id);
     backend.set_address(member.address.bytes());
     backend.set_port(member.port);
     backend.set_name(address_port_text(member.address, member.port));
+    if (reached.overlay.kind() != v1::OVERLAY_KIND_UNSPECIFIED)
+      *backend.mutable_overlay() = reached.overlay;
     // Two Services may name one endpoint differently; the choice must not depend on their order.
     backend.set_target(std::max(backend.target(), member.target));
     return id;
@@ -215,6 +318,9 @@ class Builder {
   IdAllocator& ids_;
   Desired result_;
   std::vector<Candidate> candidates_;
+  std::set<VipName> held_;  // For want of nodes.
+  std::map<std::tuple<std::string, std::string, v1::OverlayKind, IpFamily>, Result<v1::Overlay>>
+      ways_;  // By source and node.
   std::map<ServiceKey, std::vector<IpAddress>> addresses_;
   std::map<ServiceKey, std::vector<Warning>> warnings_;
   std::map<ServiceKey, std::set<std::string>> active_;

@@ -43,6 +43,10 @@ struct DesiredInputs {
   // What the dataplane serves for a Service that is not known (not planned, or its endpoints
   // unknown) stays as it is if its source is held; absent: nothing is held.
   std::function<bool(const std::string& source)> source_held;
+  // Of a source; null if it is not there. Where not all of a source's nodes are known, what is
+  // behind an overlay stays as it is reported. Absent: there are none, and that is known.
+  std::function<ObjectPointer(const std::string& source, const std::string& name)> node;
+  std::function<bool(const std::string& source)> nodes_known;
   v1::Capacity capacity;         // Zeros: no limit.
   std::uint64_t generation = 0;  // That this state will be applied as; retires unused ids.
 };

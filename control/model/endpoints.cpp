@@ -145,6 +145,7 @@ void add_pod(const v1::Service& service, const v1::Pod& pod, Collector* collecto
   if (pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed") return;
   PortEndpoint endpoint;
   endpoint.target = pod.metadata().namespace_() + "/" + pod.metadata().name();
+  endpoint.node = pod.spec().node_name();
   endpoint.serving = pod_is_ready(pod);
   endpoint.terminating = !pod.metadata().deletion_timestamp().empty();
   endpoint.ready =
@@ -198,6 +199,7 @@ void add_slice(const v1::EndpointSlice& slice, Collector* collector) {
     PortEndpoint endpoint;
     endpoint.address = *address;
     endpoint.target = target_of(from.target_ref(), slice.metadata().namespace_());
+    endpoint.node = from.node_name();
     const v1::EndpointConditions& conditions = from.conditions();
     endpoint.ready = !conditions.has_ready() || conditions.ready();
     endpoint.serving = conditions.has_serving() ? conditions.serving() : endpoint.ready;
@@ -218,6 +220,7 @@ void add_endpoints(const v1::Endpoints& endpoints, Collector* collector) {
     PortEndpoint endpoint;
     endpoint.address = *address;
     endpoint.target = target_of(from.target_ref(), endpoints.metadata().namespace_());
+    endpoint.node = from.node_name();
     endpoint.ready = endpoint.serving = ready;
     collector->match_ports(subset.ports(), whose, [&](std::size_t index, std::uint32_t port) {
       endpoint.port = port;
@@ -230,7 +233,8 @@ void add_endpoints(const v1::Endpoints& endpoints, Collector* collector) {
   }
 }
 
-// What was written by hand for a family the Service does not have is likely a mistake.
+// What was written by hand for a family the Service does not have is likely a mistake, unless that
+// is all there is: some modes go from one family to the other.
 void warn_of_wrong_families(const v1::Service& service, Collector* collector,
                             const ServiceInputs& inputs) {
   if (service.spec().ip_families().empty()) return;
@@ -238,14 +242,17 @@ void warn_of_wrong_families(const v1::Service& service, Collector* collector,
     const auto& families = service.spec().ip_families();
     return std::find(families.begin(), families.end(), family) != families.end();
   };
+  bool any_right = false;
+  std::vector<std::string> wrong;
   const auto check = [&](const std::string& text, const std::string& whose) {
     const auto address = IpAddress::parse(text);
     if (!address) return;
     const char* family = family_name(family_of(*address));
-    if (!has(family)) {
-      collector->warn("WrongFamily",
-                      whose + ": the Service is not " + family +
-                          " (spec.ipFamilies); its endpoints of that family are unused");
+    if (has(family)) {
+      any_right = true;
+    } else {
+      wrong.push_back(whose + ": the Service is not " + family +
+                      " (spec.ipFamilies); its endpoints of that family are unused");
     }
   };
   for (const ObjectPointer& slice : inputs.slices) {
@@ -254,19 +261,18 @@ void warn_of_wrong_families(const v1::Service& service, Collector* collector,
       check(endpoint.addresses(0), "EndpointSlice " + slice->endpoint_slice().metadata().name());
     }
   }
-  if (!inputs.slices.empty() || inputs.endpoints == nullptr) return;
-  for (const v1::EndpointSubset& subset : inputs.endpoints->endpoints().subsets()) {
-    for (const auto& a : subset.addresses()) check(a.ip(), "Endpoints " + inputs.key.name);
-    for (const auto& a : subset.not_ready_addresses())
-      check(a.ip(), "Endpoints " + inputs.key.name);
+  if (inputs.slices.empty() && inputs.endpoints != nullptr) {
+    for (const v1::EndpointSubset& subset : inputs.endpoints->endpoints().subsets()) {
+      for (const auto& a : subset.addresses()) check(a.ip(), "Endpoints " + inputs.key.name);
+      for (const auto& a : subset.not_ready_addresses())
+        check(a.ip(), "Endpoints " + inputs.key.name);
+    }
   }
+  if (!any_right) return;
+  for (std::string& text : wrong) collector->warn("WrongFamily", std::move(text));
 }
 
 }  // namespace
-
-const char* family_name(IpFamily family) {
-  return family == IpFamily::ipv4 ? "IPv4" : "IPv6";
-}
 
 ServiceEndpoints endpoints_of(const ServiceInputs& inputs) {
   if (inputs.service == nullptr) return {};

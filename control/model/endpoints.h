@@ -4,27 +4,20 @@
 // rules. Thread: any, pure.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "control/model/forwarding.h"
 #include "control/model/model.h"
-#include "proto/address.h"
 
 namespace sluice {
-
-enum class IpFamily { ipv4 = 0, ipv6 = 1 };
-inline constexpr std::array<IpFamily, 2> kIpFamilies{IpFamily::ipv4, IpFamily::ipv6};
-const char* family_name(IpFamily family);  // "IPv4", "IPv6".
-inline IpFamily family_of(const IpAddress& a) {
-  return a.is_v4() ? IpFamily::ipv4 : IpFamily::ipv6;
-}
 
 struct PortEndpoint {
   IpAddress address;
   std::uint32_t port = 0;  // The backend's, 1 to 65535.
   std::string target;      // "NAMESPACE/POD", or empty.
+  std::string node;        // It runs on; empty: not known.
   bool ready = true;
   bool serving = true;
   bool terminating = false;

@@ -12,9 +12,25 @@ std::string vip_text(const IpAddress& address, v1::Protocol protocol) {
   return address.text() + "/" + protocol_name(protocol);
 }
 
+// Empty without an overlay, so that ids saved before there were any stay valid.
+std::string way_text(const v1::Overlay& overlay) {
+  if (overlay.kind() == v1::OVERLAY_KIND_UNSPECIFIED) return "";
+  std::string text = std::string("/") + overlay_name(overlay.kind()) + "/" +
+                     IpAddress::from_bytes(overlay.remote()).value_or(IpAddress()).text();
+  if (overlay.kind() != v1::OVERLAY_KIND_VXLAN) return text;
+  text += "/" + std::to_string(overlay.vni()) + "/" + std::to_string(overlay.port()) + "/";
+  static constexpr char kDigits[] = "0123456789abcdef";
+  for (const char c : overlay.mac()) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return text;
+}
+
 std::string backend_text(const std::string& source, const IpAddress& address, v1::Protocol protocol,
-                         std::uint32_t port) {
-  return source + "/" + address.text() + "/" + protocol_name(protocol) + "/" + std::to_string(port);
+                         std::uint32_t port, const v1::Overlay& overlay) {
+  return source + "/" + address.text() + "/" + protocol_name(protocol) + "/" +
+         std::to_string(port) + way_text(overlay);
 }
 
 }  // namespace
@@ -130,7 +146,8 @@ void IdAllocator::adopt(const DataplaneState& reported) {
       if (backend == reported.backends.end()) continue;
       const auto address = IpAddress::from_bytes(backend->second.address());
       if (!address) continue;
-      backends_.insert(backend_text(source, *address, name.protocol, backend->second.port()),
+      backends_.insert(backend_text(source, *address, name.protocol, backend->second.port(),
+                                    backend->second.overlay()),
                        backend->first);
     }
   }
@@ -146,9 +163,10 @@ Result<std::uint32_t> IdAllocator::vip(const IpAddress& address, v1::Protocol pr
 }
 
 Result<std::uint32_t> IdAllocator::backend(const std::string& source, const IpAddress& address,
-                                           v1::Protocol protocol, std::uint32_t port) {
+                                           v1::Protocol protocol, std::uint32_t port,
+                                           const v1::Overlay& overlay) {
   const std::uint32_t id =
-      backends_.get(backend_text(source, address, protocol, port), limits_.backends);
+      backends_.get(backend_text(source, address, protocol, port, overlay), limits_.backends);
   if (id == 0) {
     return Error{"the dataplane has room for " + std::to_string(limits_.backends) +
                  " backends; raise dataplane.tables.backends"};

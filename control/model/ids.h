@@ -22,7 +22,9 @@ struct DataplaneState;
 class IdAllocator {
  public:
   struct Limits {
-    std::uint32_t vips = 1u << 20;  // Highest id + 1: 20 and 22 bits in a flow entry.
+    // Highest id + 1. A flow entry has 20 bits for the first, of which the dataplane keeps the
+    // upper half for itself, and 22 for the second.
+    std::uint32_t vips = 1u << 19;
     std::uint32_t backends = 1u << 22;
   };
 
@@ -34,8 +36,10 @@ class IdAllocator {
 
   // The id it has, else a free one.
   Result<std::uint32_t> vip(const IpAddress& address, v1::Protocol protocol);
+  // One endpoint by several ways is several backends.
   Result<std::uint32_t> backend(const std::string& source, const IpAddress& address,
-                                v1::Protocol protocol, std::uint32_t port);
+                                v1::Protocol protocol, std::uint32_t port,
+                                const v1::Overlay& overlay = v1::Overlay());
 
   // Ids asked for between begin_round() and end_round(generation) are in use; that generation
   // retires the others.

@@ -71,6 +71,7 @@ void Model::set_complete(const std::string& name, v1::Kind kind, bool complete) 
   const bool changed =
       complete ? source.complete.insert(kind).second : source.complete.erase(kind) > 0;
   if (!changed) return;
+  if (kind == v1::KIND_NODE) nodes_changed_ = true;
   for (const auto& [key, service] : source.objects[v1::KIND_SERVICE]) {
     changed_.insert({name, key.first, key.second});
   }
@@ -198,6 +199,8 @@ void Model::mark_changed(const Source& source, const ObjectKey& key, const v1::O
     if (const std::string service = service_of_slice(object); !service.empty()) mark(service);
   } else if (object.has_address_pool()) {
     pools_changed_ = true;
+  } else if (object.has_node()) {
+    nodes_changed_ = true;
   } else if (object.has_pod()) {
     const auto ns = source.namespaces.find(key.ns);
     if (ns == source.namespaces.end()) return;

@@ -95,6 +95,7 @@ std::vector<PlanMember> members_of(const std::vector<PortEndpoint>& endpoints, I
     member.address = e->address;
     member.port = e->port;
     member.target = e->target;
+    member.node = e->node;
     // Kubernetes' fallback: with none ready, those that terminate but still serve are used.
     const bool active = any_ready ? e->ready : e->serving && e->terminating;
     // What is listed but not used keeps the flows it has.
@@ -109,9 +110,22 @@ std::size_t active_count(const std::vector<PlanMember>& members) {
       std::count_if(members.begin(), members.end(), [](const auto& m) { return !m.draining; }));
 }
 
-std::string port_text(const PlanPort& port) {
-  const std::string number = std::to_string(port.port) + "/" + protocol_name(port.protocol);
-  return port.name.empty() ? "port " + number : "port " + port.name + " (" + number + ")";
+// With endpoints of the other family alone it is for the mode to say whether they can be used; the
+// table is made large enough for them.
+void count_members(const std::vector<IpFamily>& families, const PlanPort& port,
+                   PortRequest* request, std::vector<Warning>* warnings) {
+  request->active_members.emplace();
+  for (const IpFamily family : families) {
+    const auto& own = port.members[static_cast<std::size_t>(family)];
+    const auto& others = port.members[static_cast<std::size_t>(other_family(family))];
+    const std::size_t active = active_count(own.empty() ? others : own);
+    (*request->active_members)[static_cast<std::size_t>(family)] = active;
+    if (active_count(own) == 0 && (!own.empty() || others.empty())) {
+      warnings->push_back({"NoReadyEndpoints", port_text(port) + " has no ready " +
+                                                   family_name(family) +
+                                                   " endpoint; new connections are refused"});
+    }
+  }
 }
 
 void add_ports(const v1::Service& service, ServiceEndpoints endpoints, ServicePlan* plan,
@@ -122,9 +136,9 @@ void add_ports(const v1::Service& service, ServiceEndpoints endpoints, ServicePl
     port.name = from.name();
     port.protocol = protocol_from_name(from.protocol().empty() ? "TCP" : from.protocol());
     port.port = static_cast<std::uint32_t>(from.port());
-    if (port.protocol != v1::PROTOCOL_TCP && port.protocol != v1::PROTOCOL_UDP) {
+    if (port.protocol == v1::PROTOCOL_UNSPECIFIED) {
       warnings->push_back({"ProtocolNotSupported", "port " + std::to_string(from.port()) + ": " +
-                                                       from.protocol() + " is not forwarded yet"});
+                                                       from.protocol() + " is not forwarded"});
       continue;
     }
     if (from.port() < 1 || from.port() > 65'535) {
@@ -135,27 +149,18 @@ void add_ports(const v1::Service& service, ServiceEndpoints endpoints, ServicePl
     PortRequest request;
     request.protocol = protocol_name(port.protocol);
     request.port = port.port;
-    if (plan->known) request.active_members.emplace();
-    for (const IpFamily family : plan->request.families) {
-      auto& members = port.members[static_cast<std::size_t>(family)];
-      members = members_of(endpoints.ports[static_cast<std::size_t>(i)], family);
-      const std::size_t active = active_count(members);
-      if (!plan->known) continue;
-      (*request.active_members)[static_cast<std::size_t>(family)] = active;
-      if (active == 0) {
-        warnings->push_back({"NoReadyEndpoints", port_text(port) + " has no ready " +
-                                                     family_name(family) +
-                                                     " endpoint; new connections are refused"});
-      }
+    for (const IpFamily family : kIpFamilies) {
+      port.members[static_cast<std::size_t>(family)] =
+          members_of(endpoints.ports[static_cast<std::size_t>(i)], family);
     }
+    if (plan->known) count_members(plan->request.families, port, &request, warnings);
     plan->request.ports.push_back(std::move(request));
     plan->ports.push_back(std::move(port));
   }
   for (Warning& warning : endpoints.warnings) warnings->push_back(std::move(warning));
 }
 
-void warn_of_fields(const v1::Service& service, v1::ForwardingMode mode,
-                    std::vector<Warning>* warnings) {
+void warn_of_fields(const v1::Service& service, std::vector<Warning>* warnings) {
   const v1::ServiceSpec& spec = service.spec();
   if (spec.session_affinity() == "ClientIP") {
     warnings->push_back({"SessionAffinityNotHonoured",
@@ -169,13 +174,9 @@ void warn_of_fields(const v1::Service& service, v1::ForwardingMode mode,
   if (!spec.external_ips().empty()) {
     warnings->push_back({"ExternalIPsNotServed", "externalIPs are not served by this gateway"});
   }
-  if (spec.external_traffic_policy() == "Local" && mode != v1::FORWARDING_MODE_DSR_MAC) {
-    warnings->push_back({"ExternalTrafficPolicyNotHonoured",
-                         "externalTrafficPolicy Local: client addresses reach the endpoints only "
-                         "with sluice.dev/forwarding-mode dsr-mac"});
-  }
-  static constexpr std::array<std::string_view, 4> known{
-      kForwardingModeAnnotation, kAddressPoolAnnotation, kAddressesAnnotation, kSharingAnnotation};
+  static constexpr std::array<std::string_view, 7> known{
+      kForwardingModeAnnotation, kOverlayAnnotation,   kProxyProtocolAnnotation, kQuicAnnotation,
+      kAddressPoolAnnotation,    kAddressesAnnotation, kSharingAnnotation};
   std::map<std::string, std::string> sorted(service.metadata().annotations().begin(),
                                             service.metadata().annotations().end());
   for (const auto& [name, value] : sorted) {
@@ -186,18 +187,51 @@ void warn_of_fields(const v1::Service& service, v1::ForwardingMode mode,
   }
 }
 
-v1::ForwardingMode annotated_mode(const v1::Service& service, std::vector<Warning>* warnings) {
-  const std::string& name = annotation(service, kForwardingModeAnnotation);
-  const v1::ForwardingMode mode = forwarding_mode_from_name(name);
-  if (!name.empty() && mode == v1::FORWARDING_MODE_UNSPECIFIED) {
-    warnings->push_back(
-        {"InvalidForwardingMode", std::string(kForwardingModeAnnotation) + ": \"" + name +
-                                      "\" is neither nat nor dsr-mac; the default is used"});
+std::string not_one_of(const char* annotation_name, const std::string& value,
+                       const std::string& words) {
+  return std::string(annotation_name) + ": \"" + value.substr(0, 100) +
+         "\" is not one of: " + words;
+}
+
+// How packets are to reach the endpoints, by the Service's annotations.
+void read_forwarding(const v1::Service& service, ServicePlan* plan,
+                     std::vector<Warning>* warnings) {
+  const std::string& mode = annotation(service, kForwardingModeAnnotation);
+  plan->mode = forwarding_mode_from_name(mode);
+  if (!mode.empty() && plan->mode == v1::FORWARDING_MODE_UNSPECIFIED) {
+    warnings->push_back({"InvalidForwardingMode",
+                         not_one_of(kForwardingModeAnnotation, mode, forwarding_mode_names()) +
+                             "; the default is used"});
   }
-  return mode;
+  const std::string& overlay = annotation(service, kOverlayAnnotation);
+  plan->overlay = overlay_from_name(overlay);
+  if (!overlay.empty() && !plan->overlay) {
+    warnings->push_back(
+        {"InvalidOverlay",
+         not_one_of(kOverlayAnnotation, overlay, "none, vxlan, ipip") + "; the default is used"});
+  }
+  const std::string& proxy = annotation(service, kProxyProtocolAnnotation);
+  plan->proxy_protocol = proxy == "v2";
+  if (!proxy.empty() && !plan->proxy_protocol) {
+    warnings->push_back({"InvalidProxyProtocol", not_one_of(kProxyProtocolAnnotation, proxy, "v2") +
+                                                     "; endpoints get no PROXY header"});
+  }
+  const std::string& quic = annotation(service, kQuicAnnotation);
+  plan->quic = quic == "plaintext";
+  if (!quic.empty() && !plan->quic) {
+    warnings->push_back(
+        {"InvalidQuicConnectionIds",
+         not_one_of(kQuicAnnotation, quic, "plaintext") + "; connection IDs are not looked at"});
+  }
+  plan->keeps_client_address = service.spec().external_traffic_policy() == "Local";
 }
 
 }  // namespace
+
+std::string port_text(const PlanPort& port) {
+  const std::string number = std::to_string(port.port) + "/" + protocol_name(port.protocol);
+  return port.name.empty() ? "port " + number : "port " + port.name + " (" + number + ")";
+}
 
 ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settings) {
   ServicePlan plan;
@@ -208,7 +242,7 @@ ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settin
   plan.known = inputs.endpoints_known;
   plan.uid = service.metadata().uid();
   std::vector<Warning> warnings;
-  plan.mode = annotated_mode(service, &warnings);
+  read_forwarding(service, &plan, &warnings);
   plan.request.service = inputs.key;
   plan.request.uid = plan.uid;
   plan.request.created = service.metadata().creation_timestamp();
@@ -225,7 +259,12 @@ ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settin
         {"EndpointsUnknown",
          "the endpoints are not known completely yet; what is served stays as it is"});
   }
-  warn_of_fields(service, plan.mode, &warnings);
+  const auto is_udp = [](const PlanPort& port) { return port.protocol == v1::PROTOCOL_UDP; };
+  if (plan.quic && std::none_of(plan.ports.begin(), plan.ports.end(), is_udp)) {
+    warnings.push_back({"QuicNotPossible", std::string(kQuicAnnotation) +
+                                               " goes with UDP, and no port of the Service is"});
+  }
+  warn_of_fields(service, &warnings);
   plan.conditions = warning_conditions(warnings);
   return plan;
 }
@@ -256,43 +295,6 @@ v1::Condition make_condition(std::string type, bool status, std::string reason,
   condition.set_reason(std::move(reason));
   condition.set_message(std::move(message));
   return condition;
-}
-
-v1::ForwardingMode forwarding_mode_from_name(const std::string& name) {
-  if (name == "nat") return v1::FORWARDING_MODE_NAT;
-  if (name == "dsr-mac") return v1::FORWARDING_MODE_DSR_MAC;
-  return v1::FORWARDING_MODE_UNSPECIFIED;
-}
-
-const char* forwarding_mode_name(v1::ForwardingMode mode) {
-  switch (mode) {
-    case v1::FORWARDING_MODE_NAT:
-      return "nat";
-    case v1::FORWARDING_MODE_DSR_MAC:
-      return "dsr-mac";
-    default:
-      return "unspecified";
-  }
-}
-
-v1::Protocol protocol_from_name(const std::string& name) {
-  if (name == "TCP") return v1::PROTOCOL_TCP;
-  if (name == "UDP") return v1::PROTOCOL_UDP;
-  if (name == "SCTP") return v1::PROTOCOL_SCTP;
-  return v1::PROTOCOL_UNSPECIFIED;
-}
-
-const char* protocol_name(v1::Protocol protocol) {
-  switch (protocol) {
-    case v1::PROTOCOL_TCP:
-      return "TCP";
-    case v1::PROTOCOL_UDP:
-      return "UDP";
-    case v1::PROTOCOL_SCTP:
-      return "SCTP";
-    default:
-      return "UNKNOWN";
-  }
 }
 
 }  // namespace sluice

@@ -13,7 +13,10 @@
 namespace sluice {
 
 inline constexpr const char* kForwardingModeAnnotation =
-    "sluice.dev/forwarding-mode";  // nat, dsr-mac.
+    "sluice.dev/forwarding-mode";  // One of kForwardingModeNames.
+inline constexpr const char* kOverlayAnnotation = "sluice.dev/overlay";  // One of kOverlayNames.
+inline constexpr const char* kProxyProtocolAnnotation = "sluice.dev/proxy-protocol";  // v2.
+inline constexpr const char* kQuicAnnotation = "sluice.dev/quic-connection-ids";      // plaintext.
 inline constexpr const char* kAddressPoolAnnotation = "sluice.dev/address-pool";
 inline constexpr const char* kAddressesAnnotation = "sluice.dev/addresses";  // Comma separated.
 inline constexpr const char* kSharingAnnotation = "sluice.dev/allow-shared-ip";
@@ -21,6 +24,7 @@ inline constexpr const char* kDefaultLoadBalancerClass = "sluice.dev/gateway";
 
 struct PlanSettings {
   v1::ForwardingMode default_mode = v1::FORWARDING_MODE_NAT;
+  v1::OverlayKind default_overlay = v1::OVERLAY_KIND_UNSPECIFIED;
   std::vector<std::string> load_balancer_classes{kDefaultLoadBalancerClass};
 };
 
@@ -28,6 +32,7 @@ struct PlanMember {
   IpAddress address;
   std::uint32_t port = 0;
   std::string target;  // "NAMESPACE/POD", or empty.
+  std::string node;    // It runs on; empty: not known.
   std::uint32_t weight = 1;
   bool draining = false;
 };
@@ -36,8 +41,10 @@ struct PlanPort {
   std::string name;
   v1::Protocol protocol = v1::PROTOCOL_TCP;
   std::uint32_t port = 0;
-  std::array<std::vector<PlanMember>, 2> members;  // By IpFamily; ordered by address and port.
+  // By IpFamily, also of one the Service does not have; ordered by address and port.
+  std::array<std::vector<PlanMember>, 2> members;
 };
+std::string port_text(const PlanPort& port);  // "port web (80/TCP)".
 
 struct ServicePlan {
   ServiceKey key;
@@ -45,19 +52,16 @@ struct ServicePlan {
   bool wanted = false;  // A LoadBalancer of ours that exists: the rest is set only then.
   bool known = false;   // Endpoints are known; else what is programmed is left as it is.
   v1::ForwardingMode mode = v1::FORWARDING_MODE_UNSPECIFIED;  // By annotation.
+  std::optional<v1::OverlayKind> overlay;                     // By annotation.
+  bool proxy_protocol = false;
+  bool quic = false;
+  bool keeps_client_address = false;  // Is asked to: externalTrafficPolicy Local.
   AddressRequest request;
   std::vector<PlanPort> ports;
   std::vector<v1::Condition> conditions;  // Warnings: type sluice.dev/Warning-..., status True.
 };
 
 ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settings);
-
-// "nat" and "dsr-mac"; unspecified for anything else.
-v1::ForwardingMode forwarding_mode_from_name(const std::string& name);
-const char* forwarding_mode_name(v1::ForwardingMode mode);
-// "TCP", "UDP", "SCTP"; unspecified for anything else.
-v1::Protocol protocol_from_name(const std::string& name);
-const char* protocol_name(v1::Protocol protocol);
 
 // Conditions, as Kubernetes writes them (without a transition time).
 v1::Condition make_condition(std::string type, bool status, std::string reason,

@@ -93,7 +93,17 @@ INSTANTIATE_TEST_SUITE_P(
                 "metadata.namespace", "DNS label"},
         BadCase{"metadata: {name: a, annotations: {sluice.dev/forwarding-mode: dsr}}, spec: "
                 "{ports: [{port: 1}]}",
-                "Service", "metadata.annotations[sluice.dev/forwarding-mode]", "nat, dsr-mac"},
+                "Service", "metadata.annotations[sluice.dev/forwarding-mode]",
+                "nat, dnat, dsr-mac, ipip, gue"},
+        BadCase{"metadata: {name: a, annotations: {sluice.dev/overlay: geneve}}, spec: "
+                "{ports: [{port: 1}]}",
+                "Service", "metadata.annotations[sluice.dev/overlay]", "none, vxlan, ipip"},
+        BadCase{"metadata: {name: a, annotations: {sluice.dev/proxy-protocol: v1}}, spec: "
+                "{ports: [{port: 1}]}",
+                "Service", "metadata.annotations[sluice.dev/proxy-protocol]", "v2"},
+        BadCase{"metadata: {name: a, annotations: {sluice.dev/quic-connection-ids: \"yes\"}}, "
+                "spec: {ports: [{port: 1}]}",
+                "Service", "metadata.annotations[sluice.dev/quic-connection-ids]", "plaintext"},
         BadCase{"metadata: {name: a, annotations: {sluice.dev/addresses: \"192.0.2.1, x\"}}, "
                 "spec: {type: LoadBalancer, ports: [{port: 1}]}",
                 "Service", "metadata.annotations[sluice.dev/addresses]",
@@ -127,6 +137,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"metadata: {name: a}, status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0.2}]}", "Pod",
                 "status.podIPs[1].ip", "one address of each family"},
         BadCase{"metadata: {name: a}, status: {podIP: nowhere}", "Pod", "status.podIP", "nowhere"},
+        BadCase{"metadata: {name: a}, status: {addresses: [{type: InternalIP, address: here}]}",
+                "Node", "status.addresses[0].address", "here"},
+        BadCase{"metadata: {name: a}, status: {addresses: [{type: IP, address: 10.0.0.1}]}", "Node",
+                "status.addresses[0].type", "InternalIP, ExternalIP, Hostname"},
+        BadCase{"metadata: {name: a}, spec: {addresses: [192.0.2.0/24], overlay: vlan}",
+                "AddressPool", "spec.overlay", "none, vxlan, ipip"},
         BadCase{"metadata: {name: a}, status: {phase: Walking}", "Pod", "status.phase", "Running"},
         BadCase{"metadata: {name: a}, status: {conditions: [{type: Ready, status: true}]}", "Pod",
                 "status.conditions[0].status", "write \"true\" in quotes"},

@@ -72,6 +72,81 @@ TEST(Desired, OneChangeTouchesOneVip) {
   EXPECT_EQ(world.last.parts[0].upsert_vips(0).service(), "manual/default/b");
 }
 
+std::string node(const std::string& name, const std::string& address) {
+  return "{apiVersion: v1, kind: Node, metadata: {name: " + name +
+         "}, status: {addresses: [{type: InternalIP, address: " + address + "}]}}\n---\n";
+}
+constexpr const char* kOverlaid =
+    "{apiVersion: v1, kind: Service, metadata: {name: a, annotations: {sluice.dev/overlay: ipip}}, "
+    "spec: {type: LoadBalancer, ports: [{port: 80}]}}\n---\n";
+
+TEST(Desired, AChangeOfANodeIsSeenAndOneThatGoesDrains) {
+  World world;
+  world.apply(std::string(kPool) + kOverlaid + node("n", "10.1.0.1") +
+              slice("a", "{addresses: [10.0.0.1], nodeName: n}"));
+  world.step();
+  EXPECT_TRUE(world.model.take_nodes_changed());
+  const std::uint32_t first = world.vip("192.0.2.1", 80)->members(0).backend();
+  EXPECT_EQ(world.dataplane.backends.at(first).overlay().remote(),
+            IpAddress::parse("10.1.0.1")->bytes());
+  world.apply(node("n", "10.1.0.2"));
+  EXPECT_TRUE(world.model.take_nodes_changed());
+  EXPECT_THAT(world.model.take_changed(), IsEmpty()) << "no Service needs another plan";
+  world.step();
+  const std::uint32_t second = world.vip("192.0.2.1", 80)->members(0).backend();
+  EXPECT_NE(second, first);
+  EXPECT_FALSE(world.vip("192.0.2.1", 80)->members(0).draining());
+  // The Node is deleted before its pods: what flows there goes on.
+  world.remove(v1::KIND_NODE, "n");
+  EXPECT_TRUE(world.model.take_nodes_changed());
+  world.step();
+  ASSERT_THAT(world.vip("192.0.2.1", 80)->members(), SizeIs(1));
+  EXPECT_EQ(world.vip("192.0.2.1", 80)->members(0).backend(), second);
+  EXPECT_TRUE(world.vip("192.0.2.1", 80)->members(0).draining());
+  EXPECT_EQ(world.dataplane.backends.at(second).overlay().remote(),
+            IpAddress::parse("10.1.0.2")->bytes());
+  EXPECT_THAT(world.text(), HasSubstr("node n: not known"));
+}
+
+TEST(Desired, UnknownNodesLeaveWhatIsServedByOverlay) {
+  World world;
+  world.apply(std::string(kPool) + kOverlaid + service("b") + node("n", "10.1.0.1") +
+              slice("a", "{addresses: [10.0.0.1], nodeName: n}") +
+              slice("b", endpoint("10.0.0.2")));
+  world.step();
+  world.model.set_complete(kManualSource, v1::KIND_NODE, false);
+  world.remove(v1::KIND_NODE, "n");
+  world.apply(slice("b", endpoint("10.0.0.3")));
+  world.step();
+  EXPECT_THAT(world.text(), HasSubstr("Warning-NodesUnknown"));
+  EXPECT_THAT(world.text(), HasSubstr("10.0.0.1:8080 id=1 weight=1 ipip to 10.1.0.1"));
+  EXPECT_THAT(world.text(), HasSubstr("10.0.0.3:8080")) << "the others go on";
+}
+
+TEST(Desired, EndpointsOfTheOtherFamilyDrainWhenTheVipsOwnCome) {
+  World world;
+  const std::string pool =
+      "{apiVersion: sluice.dev/v1, kind: AddressPool, metadata: {name: p}, spec: {addresses: "
+      "[\"2001:db8::/64\"]}}\n---\n";
+  const std::string six =
+      "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a-6, labels: "
+      "{kubernetes.io/service-name: a}}, addressType: IPv6, ports: [{port: 8080}], endpoints: "
+      "[{addresses: [\"fd00::1\"]}]}\n---\n";
+  world.apply(pool + service("a", ", ipFamilies: [IPv6]") + slice("a", endpoint("10.0.0.1")));
+  world.step();
+  ASSERT_THAT(world.vip("2001:db8::1", 80)->members(), SizeIs(1));
+  EXPECT_FALSE(world.vip("2001:db8::1", 80)->members(0).draining());
+  world.apply(six + slice("a", endpoint("10.0.0.1") + endpoint("10.0.0.2")));
+  world.step();
+  const auto& members = world.vip("2001:db8::1", 80)->members();
+  ASSERT_THAT(members, SizeIs(2)) << "10.0.0.2 never was served";
+  EXPECT_TRUE(members[0].draining());
+  EXPECT_FALSE(members[1].draining());
+  world.apply(slice("a", endpoint("10.0.0.2")));
+  world.step();
+  EXPECT_THAT(world.vip("2001:db8::1", 80)->members(), SizeIs(1));
+}
+
 TEST(Desired, UnknownEndpointsLeaveWhatIsServed) {
   World world;
   world.apply(kPool + service("a") + slice("a", endpoint("10.0.0.1")));

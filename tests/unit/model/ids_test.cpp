@@ -98,6 +98,53 @@ TEST(Ids, TheDataplanesReportWins) {
   EXPECT_EQ(backend(ids, "10.0.0.2"), 1u);  // Lost 2 to the reported one.
 }
 
+// A flow's backend id says how its packets get there, so another way is another id; and ids that
+// were saved before there were ways stay.
+TEST(Ids, OneForEachWayToAnEndpoint) {
+  v1::Ids saved;
+  (*saved.mutable_backends())["manual/10.0.0.1/TCP/80"] = 41;
+  IdAllocator ids;
+  ids.load(saved);
+  const auto by = [&](const v1::Overlay& overlay) {
+    return *ids.backend("manual", ip("10.0.0.1"), v1::PROTOCOL_TCP, 80, overlay);
+  };
+  v1::Overlay ipip;
+  ipip.set_kind(v1::OVERLAY_KIND_IPIP);
+  ipip.set_remote(ip("192.0.2.1").bytes());
+  v1::Overlay other_node = ipip;
+  other_node.set_remote(ip("192.0.2.2").bytes());
+  v1::Overlay vxlan = ipip;
+  vxlan.set_kind(v1::OVERLAY_KIND_VXLAN);
+  vxlan.set_vni(1);
+  vxlan.set_port(8472);
+  vxlan.set_mac(std::string("\2\0\0\0\0\1", 6));
+  v1::Overlay other_mac = vxlan;
+  other_mac.set_mac(std::string("\2\0\0\0\0\x1f", 6));
+  ids.begin_round();
+  EXPECT_EQ(by({}), 41u);
+  const std::set<std::uint32_t> all{by({}), by(ipip), by(other_node), by(vxlan), by(other_mac)};
+  EXPECT_EQ(all.size(), 5u);
+  EXPECT_EQ(by(vxlan), by(vxlan));
+  ids.end_round(1);
+  // A dataplane's report is taken over with its ways.
+  v1::Report report;
+  v1::Vip* vip = report.add_vips();
+  *vip->mutable_key() = vip_key({ip("192.0.2.9"), v1::PROTOCOL_TCP, 80});
+  vip->set_id(1);
+  vip->set_service("manual/default/web");
+  vip->add_members()->set_backend(90);
+  v1::Backend* backend = report.add_backends();
+  backend->set_id(90);
+  backend->set_address(ip("10.0.0.1").bytes());
+  backend->set_port(80);
+  *backend->mutable_overlay() = vxlan;
+  DataplaneState state;
+  state.add(report);
+  ids.adopt(state);
+  EXPECT_EQ(by(vxlan), 90u);
+  EXPECT_EQ(by({}), 41u);
+}
+
 TEST(Ids, NoneIsLeft) {
   IdAllocator ids;
   ids.set_limits({.vips = 2, .backends = 3});

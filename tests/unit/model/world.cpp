@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+
 #include "control/manifest/manifest.h"
 
 namespace sluice {
@@ -11,16 +13,31 @@ constexpr std::array kAllKinds{v1::KIND_SERVICE,     v1::KIND_ENDPOINT_SLICE, v1
                                v1::KIND_POD,         v1::KIND_NODE,           v1::KIND_NAMESPACE,
                                v1::KIND_ADDRESS_POOL};
 
+std::string overlay_text(const v1::Overlay& overlay) {
+  if (overlay.kind() == v1::OVERLAY_KIND_UNSPECIFIED) return "";
+  std::string text = std::string(" ") + overlay_name(overlay.kind()) + " to " +
+                     IpAddress::from_bytes(overlay.remote())->text();
+  if (overlay.kind() != v1::OVERLAY_KIND_VXLAN) return text;
+  char rest[100];
+  const auto mac = [&](std::size_t i) { return static_cast<unsigned char>(overlay.mac().at(i)); };
+  (void)std::snprintf(rest, sizeof(rest), " port %u vni %u mac %02x:%02x:%02x:%02x:%02x:%02x",
+                      overlay.port(), overlay.vni(), mac(0), mac(1), mac(2), mac(3), mac(4),
+                      mac(5));
+  return text + rest;
+}
+
 void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* out) {
   const VipName name = vip_name(vip.key());
   *out += "vip " + address_port_text(name.address, name.port) + "/" + protocol_name(name.protocol) +
-          " " + forwarding_mode_name(vip.mode()) + " maglev=" + std::to_string(vip.maglev_size()) +
+          " " + forwarding_mode_name(vip.mode()) + (vip.proxy_protocol() ? " proxy-protocol" : "") +
+          (vip.quic() ? " quic" : "") + " maglev=" + std::to_string(vip.maglev_size()) +
           " id=" + std::to_string(vip.id()) + " " + vip.service() + "\n";
   for (const v1::Member& member : vip.members()) {
     const v1::Backend& backend = state.backends.at(member.backend());
     *out += "  " + backend.name() + " id=" + std::to_string(backend.id()) +
             " weight=" + std::to_string(member.weight()) + (member.draining() ? " draining" : "") +
-            (backend.target().empty() ? "" : " " + backend.target()) + "\n";
+            (backend.target().empty() ? "" : " " + backend.target()) +
+            overlay_text(backend.overlay()) + "\n";
   }
 }
 
@@ -79,6 +96,12 @@ Desired World::build() {
   inputs.reported = &dataplane;
   inputs.source_held = [this](const std::string& source) {
     return !model.complete(source, v1::KIND_SERVICE);
+  };
+  inputs.node = [this](const std::string& source, const std::string& name) {
+    return model.find({source, v1::KIND_NODE, "", name});
+  };
+  inputs.nodes_known = [this](const std::string& source) {
+    return model.complete(source, v1::KIND_NODE);
   };
   inputs.capacity = capacity;
   inputs.generation = generation;
