@@ -14,17 +14,19 @@ sys.path.insert(0, str(HERE))
 from harness.case import Case, Run  # noqa: E402
 from harness.coverage import gaps  # noqa: E402
 from harness.gateway import Runner  # noqa: E402
-from harness.packets import CaseError  # noqa: E402
+from harness.packets import CaseError, ExpressionError  # noqa: E402
 from harness.readback import read_back  # noqa: E402
 
 
 def run_case(case, runner):
-    """(failures, packets sent) of all its variants."""
+    """(failures, packets sent) of all its variants; a wrong expression is raised."""
     failures, sent = [], []
     for title, scope in case.variants():
         run = Run(case, title, scope, runner)
         try:
             run.run()
+        except ExpressionError:
+            raise
         except CaseError as error:
             failures.append(str(error))
         sent += run.sent
@@ -44,7 +46,7 @@ def run_topics(topics, runner, only):
             all_sent += sent
             print("\n".join([f"FAIL {case.name}"] + failures[:4]) if failures else f"ok   {case.name}")
         elif failures:
-            print(f"wait {case.name}: {case.pending}")
+            print(f"wait {case.name}: {case.pending}\n     {failures[0].splitlines()[0]}")
         else:
             failed += 1
             print(f"FAIL {case.name}: it passes; take its line `pending` out")

@@ -7,7 +7,7 @@ import yaml
 
 from .difference import describe, show
 from .gateway import TICKS_PER_SECOND, Gateway, check_keys, scope_value
-from .packets import MACS, PORTS, CaseError, Scope, build, evaluate, expect
+from .packets import MACS, PORTS, CaseError, Scope, build, check, evaluate, expect
 
 CASE_KEYS = {"about", "each", "config", "steps", "pending", "counters"}
 ACTIONS = {"in", "burst", "pass", "sweep", "config", "remove", "counters", "steps"}
@@ -89,12 +89,20 @@ class Run:
         """Raises CaseError with file and line at the first thing that is not as expected."""
         self.line = 1
         try:
+            self.check_expressions()
             self.gateway = Gateway(self.runner, self.case.tree.get("config", {}), self.scope)
             self.steps(self.case.tree["steps"])
             self.line = 1
             self.check_counters(self.case.tree.get("counters", {}))
         except CaseError as error:
-            raise CaseError(f"{self.case.path}:{self.line}: {self.title}: {error}") from error
+            raise type(error)(f"{self.case.path}:{self.line}: {self.title}: {error}") from error
+
+    def check_expressions(self):
+        """Of a pending case, too: what comes behind its first difference is never run."""
+        self.scope["N"] = self.scope["K"] = 0
+        for step in self.case.packets():
+            self.line = step["__line__"]
+            check([step[key] for key in ("in", "out", "resolve") if key in step], self.scope)
 
     def steps(self, steps):
         for step in steps:

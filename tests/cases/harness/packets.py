@@ -18,6 +18,10 @@ class CaseError(Exception):
     """The case itself is wrong, or the gateway did something else; the text says what."""
 
 
+class ExpressionError(CaseError):
+    """An expression that no gateway could satisfy."""
+
+
 class GUE(Packet):
     """Generic UDP Encapsulation, variant 0, without extension fields (draft-ietf-intarea-gue)."""
 
@@ -254,18 +258,28 @@ def evaluate(text, scope):
     except CaseError:
         raise
     except Exception as error:  # Whatever a wrong expression raises.
-        raise CaseError(f"{text}: {type(error).__name__}: {error}") from error
+        raise ExpressionError(f"{text}: {type(error).__name__}: {error}") from error
 
 
 def build(text, scope):
     """The bytes of a packet expression."""
     packet = evaluate(text, scope)
     if not isinstance(packet, (Packet, bytes)):
-        raise CaseError(f"{text}: gives a {type(packet).__name__}, neither a packet nor bytes")
+        raise ExpressionError(f"{text}: gives a {type(packet).__name__}, neither a packet nor bytes")
     try:
         return bytes(packet)
     except Exception as error:
-        raise CaseError(f"{text}: cannot be built: {type(error).__name__}: {error}") from error
+        raise ExpressionError(f"{text}: cannot be built: {type(error).__name__}: {error}") from error
+
+
+def check(texts, scope):
+    """Builds all of them, with stand-ins for what is open."""
+    scope.stand_in = 0
+    try:
+        for text in texts:
+            build(text, scope)
+    finally:
+        scope.stand_in = None
 
 
 def expect(text, scope, actual):
