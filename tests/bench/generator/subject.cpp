@@ -2,20 +2,30 @@
 
 #include <signal.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
+#include <cstdio>
 #include <fstream>
-#include <regex>
 #include <thread>
 
 namespace sluice::generator {
 
 Result<SubjectSpec> SubjectSpec::parse(const std::string& text, unsigned devices) {
-  static const std::regex shape("([a-z0-9-]+)=([0-9]{1,3}),([0-9]{1,3})(,(.+))?");
-  std::smatch match;
-  if (!std::regex_match(text, match, shape))
-    return Error{"subject \"" + text + "\": right is NAME=OUT,BACK[,PIDFILE]"};
-  SubjectSpec spec{match[1], static_cast<unsigned>(std::stoul(match[2])),
-                   static_cast<unsigned>(std::stoul(match[3])), match[5]};
+  const Error wrong{"subject \"" + text + "\": right is NAME=OUT,BACK[,PIDFILE]"};
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) return wrong;
+  SubjectSpec spec;
+  spec.name = text.substr(0, equals);
+  // The name goes into JSON as it is.
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-'; };
+  if (!std::all_of(spec.name.begin(), spec.name.end(), plain)) return wrong;
+  int used = 0;
+  const char* numbers = text.c_str() + equals + 1;
+  if (std::sscanf(numbers, "%3u,%3u%n", &spec.out, &spec.back, &used) != 2) return wrong;
+  const std::string rest = numbers + used;
+  if (!rest.empty() && (rest[0] != ',' || rest.size() == 1)) return wrong;
+  if (!rest.empty()) spec.pid_file = rest.substr(1);
   if (spec.out >= devices || spec.back >= devices)
     return Error{"subject \"" + text + "\": there are " + std::to_string(devices) +
                  " devices, numbered from 0"};
