@@ -110,7 +110,10 @@ Status Runtime::make_exchange() {
   auto rcu = Rcu::create(config_.workers());
   if (!rcu) return Error{rcu.error()};
   exchange_.rcu = std::move(*rcu);
-  exchange_.clock = {rte_rdtsc(), std::max<std::uint64_t>(rte_get_tsc_hz() / kTicksPerSecond, 1)};
+  const auto real = std::chrono::system_clock::now().time_since_epoch();
+  exchange_.clock = {rte_rdtsc(), std::max<std::uint64_t>(rte_get_tsc_hz() / kTicksPerSecond, 1),
+                     static_cast<std::uint64_t>(
+                         std::chrono::duration_cast<std::chrono::milliseconds>(real).count())};
   exchange_.idle = idle_of(config_);
   exchange_.state = state_.get();
   auto make = [](std::unique_ptr<PacketRing>& out, const std::string& name, unsigned size,

@@ -52,7 +52,9 @@ void Worker::run() {
   TickCounter ticks(exchange_.clock, rte_rdtsc());
   unsigned empty_polls = 0;
   while (!exchange_.stop.load(std::memory_order_relaxed)) {
-    const unsigned packets = poll(ticks.at(rte_rdtsc()));
+    const std::uint64_t counter = rte_rdtsc();
+    burst_.milliseconds = ticks.milliseconds(counter);
+    const unsigned packets = poll(ticks.at(counter));
     exchange_.rcu->quiescent(number_);
     counters_->polls.add(1);
     if (packets != 0) [[likely]] {

@@ -44,6 +44,7 @@ struct Burst {
       {};  // Bytes that may be written behind data + length; 0 is always right.
   std::uint16_t in_port[kMax];  // DPDK port number.
   bool steered[kMax];           // Already with its owner: handed over, or hashed by the NIC.
+  std::uint32_t milliseconds = 0;  // The real time, modulo 2^32: the clock that backends are shown.
 
   // Filled by the pipeline.
   Verdict verdict[kMax];

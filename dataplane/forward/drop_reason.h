@@ -34,6 +34,7 @@ namespace sluice {
   X(tcp_data_offset, "tcp-data-offset", "the TCP data offset is below 20 bytes or beyond the packet")           \
   X(udp_truncated, "udp-truncated", "the packet ends inside the UDP header")                                    \
   X(udp_length, "udp-length", "the UDP length is below 8 or beyond the packet")                                 \
+  X(sctp_truncated, "sctp-truncated", "the packet ends inside the SCTP common header")                          \
   X(icmp_truncated, "icmp-truncated", "the packet ends inside the ICMP header")                                 \
   X(icmp_quote, "icmp-quote", "an ICMP error quotes a packet that contradicts itself, or too little of one")    \
   X(fragment_length, "fragment-length", "a fragment that is empty, no multiple of eight bytes long, or beyond 65,535 bytes") \
@@ -45,7 +46,7 @@ namespace sluice {
   /* Which VIP */                                                                                               \
   X(martian_source, "martian-source", "the source is an address of this gateway or one no host may have")       \
   X(unserved_port, "unserved-port", "no Service has this port of the VIP; see `sluice get vips`")               \
-  X(unserved_protocol, "unserved-protocol", "a VIP's address takes only TCP, UDP and ICMP")                     \
+  X(unserved_protocol, "unserved-protocol", "a VIP's address takes only TCP, UDP, SCTP and ICMP")                     \
   X(no_backend, "no-backend", "the VIP has no usable backend; see `sluice describe service`")                   \
   /* Flows */                                                                                                   \
   X(tcp_no_flow, "tcp-no-flow", "TCP without SYN of a NAT flow that is not (or no longer) known")               \
@@ -68,6 +69,7 @@ namespace sluice {
   X(too_big, "too-big", "longer than the MTU of the way to the backend or client; the sender is told where that is allowed") \
   X(tunnel_no_source, "tunnel-no-source", "the egress port has no address of the tunnel's family; give the port one with `ip addr add` or set dataplane.tunnel.sources") \
   X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for tunnel headers before the packet") \
+  X(proxy_headroom, "proxy-headroom", "the buffer has no room for a PROXY protocol header before the packet")   \
   /* Outside the pipeline */                                                                                    \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \
   X(hand_over_full, "hand-over-full", "the ring to the worker that owns the flow was full")                     \

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "dataplane/forward/tcp_translation.h"
 #include "dataplane/packet/headers.h"
 #include "dataplane/packet/rewrite.h"
 #include "dataplane/table/connection_table.h"
@@ -55,13 +56,16 @@ struct alignas(64) NatRecord {
   std::uint32_t backend_id = 0;
   std::uint32_t reverse_id = 0;  // In the backend's entry: NatSource::id(), or dnat_reply_id().
   std::uint32_t vip_counter = 0;
-  std::uint32_t backend_isn = 0;  // Host order.
-  std::uint32_t next_free = 0;
+  union {
+    std::uint32_t backend_isn = 0;  // Host order.
+    std::uint32_t next_free;        // While not in use.
+  };
   Ticks created = 0;
   Ticks seen = 0;  // Last packet, either direction.
   std::uint8_t protocol = 0;
   std::uint8_t flags = 0;
   FlowState state = FlowState::empty;  // empty: not in use.
+  TcpTranslation translation;          // Full NAT alone.
 
   bool dnat() const { return is_dnat_reply(reverse_id); }
   FlowKey<Family> reverse() const {
@@ -130,6 +134,8 @@ FlowState saw_backend(NatRecord<Family>& record, const TcpView& tcp, Ticks now) 
   using Record = NatRecord<Family>;
   record.seen = now;
   if (!record.tcp()) return record.state;
+  if ((tcp.flags & kTcpAck) != 0)
+    saw_backend_acknowledgment(record.translation, tcp.acknowledgment);
   if ((tcp.flags & kTcpRst) != 0) {
     record.flags |= Record::kBackendReset;
   } else if ((tcp.flags & kTcpSyn) != 0) {

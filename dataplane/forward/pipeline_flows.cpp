@@ -1,7 +1,10 @@
 // The stage that knows flows: continues the one a packet belongs to, or starts one.
+#include <algorithm>
+
 #include "dataplane/forward/pipeline_pass.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/packet/headers.h"
+#include "dataplane/packet/quic.h"
 
 namespace sluice {
 namespace {
@@ -41,6 +44,7 @@ class Flows {
     lane_.action[i] = Action::reply;
     lane_.new_source[i] = {record.vip, record.forward.vip_port};
     lane_.new_destination[i] = {record.forward.client, record.forward.client_port};
+    lane_.tcp[i] = record.translation;
     lane_.vip_counter[i] = record.vip_counter;
     lane_.backend[i] = backend;
   }
@@ -112,6 +116,7 @@ class Flows {
     leave(i, Action::forward, backend);
     lane_.new_source[i] = record.source;
     lane_.new_destination[i] = record.backend;
+    lane_.tcp[i] = record.translation;
   }
 
   // False: the flow is no more; the packet may start another.
@@ -129,6 +134,14 @@ class Flows {
     if (expires(i)) {
       pass_.drop(i, DropReason::ttl_expired);
       return true;
+    }
+    // A client that gave up and asks anew, before the backend answered.
+    if (tcp(i) && opens(flags(i)) && (record.flags & NatRecord<Family>::kSynAck) == 0) {
+      if (!has_tcp_header(pass_, i)) {
+        pass_.drop(i, DropReason::split_header);
+        return true;
+      }
+      begin_translation(i, record);
     }
     set_nat_state(index, saw_client(record, tcp_view(i), pass_.now));
     leave_nat(i, record, *backend);
@@ -156,7 +169,8 @@ class Flows {
     const VipBlock& vip = *lane_.vip[i];
     if (!may_start(vip.mode, protocol(i), flags(i)))
       return refuse(pass_, i, DropReason::tcp_no_flow);
-    const BackendRecord* backend = pass_.state.choose(vip, choice(i));
+    const BackendRecord* backend = vip.quic ? by_connection_id(i) : nullptr;
+    if (backend == nullptr) backend = pass_.state.choose(vip, choice(i));
     if (backend == nullptr) {
       pass_.worker.counters.vips[vip.counter].no_backend.add(1);
       return refuse(pass_, i, DropReason::no_backend);
@@ -172,8 +186,20 @@ class Flows {
     }
   }
 
+  // The backend that a QUIC connection names that comes from an address it did not have before.
+  const BackendRecord* by_connection_id(unsigned i) const {
+    const unsigned p = lane_.packet[i];
+    const ParsedBurst& parsed = pass_.parsed();
+    const std::uint32_t begin = parsed.l4[p] + static_cast<std::uint32_t>(sizeof(UdpHeader));
+    const std::uint32_t end = std::min(parsed.end[p], pass_.burst.length[p]);
+    if (end <= begin) return nullptr;
+    return pass_.state.quic_backend(*lane_.vip[i],
+                                    quic_server(pass_.burst.data[p] + begin, end - begin));
+  }
+
   void start_nat(unsigned i, const BackendRecord& backend, std::uint16_t egress_port) {
     if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    if (tcp(i) && !has_tcp_header(pass_, i)) return pass_.drop(i, DropReason::split_header);
     if (!take_new_flow()) return pass_.drop(i, DropReason::new_flow_budget);
     const Steering* steering = steering_of(pass_.worker.config, egress_port);
     const auto started = nat_.start({lane_.key[i], lane_.hash[i], *lane_.vip[i], backend,
@@ -182,7 +208,20 @@ class Flows {
     pass_.table_changed = true;
     if (started.reason != DropReason::none) return pass_.drop(i, started.reason);
     count_new(i, backend.id);
-    leave_nat(i, nat_.records()[started.record], backend);
+    NatRecord<Family>& record = nat_.records()[started.record];
+    if (tcp(i)) begin_translation(i, record);
+    leave_nat(i, record, backend);
+  }
+
+  void begin_translation(unsigned i, NatRecord<Family>& record) {
+    if (record.dnat()) return;
+    std::uint8_t* tcp = at(i, pass_.parsed().l4[lane_.packet[i]]);
+    const bool same = record.translation.any() &&
+                      record.translation.client_isn ==
+                          read32(reinterpret_cast<const TcpHeader*>(tcp)->sequence);
+    if (same) return;  // The SYN again.
+    record.translation = begin_tcp_translation<Family>(tcp, lane_.vip[i]->proxy_protocol,
+                                                       pass_.burst.milliseconds);
   }
 
   // What a flood of new flows may cost in one burst; the flows that are there come first.

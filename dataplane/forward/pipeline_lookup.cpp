@@ -7,7 +7,7 @@ namespace sluice {
 namespace {
 
 bool has_ports(std::uint8_t protocol) {
-  return protocol == kProtocolTcp || protocol == kProtocolUdp;
+  return protocol == kProtocolTcp || protocol == kProtocolUdp || protocol == kProtocolSctp;
 }
 
 // A packet for a VIP's port has been found; refuses it if nobody could have sent it in earnest.
@@ -94,7 +94,9 @@ std::uint16_t owner_of(Pass<Family>& pass, unsigned i) {
                               lane.key[i].client_port, config.workers);
   }
   const bool nat = !client || lane.vip[i]->mode == Mode::nat;
-  if (!nat || pass.burst.steered[p]) return config.worker;
+  if (!nat) return config.worker;
+  // Few NICs hash the ports of SCTP; software always does, wherever the packet is.
+  if (pass.burst.steered[p] && parsed.protocol[p] != kProtocolSctp) return config.worker;
   const Steering* steering = steering_of(config, pass.burst.in_port[p]);
   if (steering == nullptr) return config.worker;
   return owner<Family>(*steering, lane.source[i], lane.destination[i], parsed.source_port[p],

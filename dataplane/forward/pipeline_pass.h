@@ -57,6 +57,7 @@ struct Lane {
   std::uint32_t vip_counter[kMax];
   const BackendRecord* backend[kMax];
   Endpoint<Family> new_source[kMax], new_destination[kMax];  // forward, reply.
+  TcpTranslation tcp[kMax];  // forward, reply: the flow's, as it was with this packet.
 };
 
 template <typename Family>
@@ -132,6 +133,16 @@ bool enter_tunnel(Pass<Family>& pass, unsigned i, const NextHop& hop);
 // Bytes of layer 3 that headers of a tunnel add to lane packet i; 0: it goes through none.
 template <typename Family>
 std::uint32_t tunnel_overhead(const Pass<Family>& pass, unsigned i);
+// Makes lane packet i (forward, reply) what its receiver is to get, layer 3 and up. False: the
+// packet was dropped.
+template <typename Family>
+bool translate_packet(Pass<Family>& pass, unsigned i);
+// By how much that makes it longer.
+template <typename Family>
+std::uint32_t translation_growth(Pass<Family>& pass, unsigned i);
+// Whether the whole header of a TCP packet, options and all, lies in one piece.
+template <typename Family>
+bool has_tcp_header(Pass<Family>& pass, unsigned i);
 // Refuses lane packet i: counts it, and answers it if the address's policy says so.
 template <typename Family>
 void refuse(Pass<Family>& pass, unsigned i, DropReason reason);

@@ -137,10 +137,11 @@ inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std
   return mtu;
 }
 
-// What becomes of a TCP, UDP, ICMP or other packet to a VIP's address that no VIP takes.
+// What becomes of a TCP, UDP, SCTP, ICMP or other packet to a VIP's address that no VIP takes.
 enum class UnservedFate : std::uint8_t { punt, refuse_port, refuse_protocol };
 inline UnservedFate unserved_fate(std::uint8_t protocol) {
-  if (protocol == kProtocolTcp || protocol == kProtocolUdp) return UnservedFate::refuse_port;
+  if (protocol == kProtocolTcp || protocol == kProtocolUdp || protocol == kProtocolSctp)
+    return UnservedFate::refuse_port;
   if (protocol == kProtocolIcmp || protocol == kProtocolIcmp6) return UnservedFate::punt;
   return UnservedFate::refuse_protocol;
 }

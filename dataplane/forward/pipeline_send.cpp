@@ -61,8 +61,7 @@ bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
       return enter_tunnel(pass, i, hop);
     case Action::forward:
     case Action::reply:
-      translate<Family>(pass.l3(i), pass.l4(i), pass.parsed().protocol[lane.packet[i]],
-                        lane.new_source[i], lane.new_destination[i]);
+      if (!translate_packet(pass, i)) return false;
       if (lane.action[i] == Action::forward && lane.backend[i]->overlay != OverlayKind::none)
         return enter_tunnel(pass, i, hop);
       break;
@@ -82,7 +81,8 @@ bool fits(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   if (lane.action[i] == Action::answer) return true;
   const std::uint32_t backend =
       lane.action[i] == Action::reply ? ~std::uint32_t{0} : lane.backend[i]->id;
-  const std::uint32_t bytes = pass.parsed().end[p] - pass.parsed().l3[p];
+  const std::uint32_t bytes =
+      pass.parsed().end[p] - pass.parsed().l3[p] + translation_growth(pass, i);
   return bytes + tunnel_overhead(pass, i) <= mtu_towards(pass.routing, hop.port, backend, pass.now);
 }
 

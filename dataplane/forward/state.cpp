@@ -1,5 +1,6 @@
 #include "dataplane/forward/state.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace sluice {
@@ -49,6 +50,20 @@ const VipBlock* ForwardingState::find_vip(const IpAddress& address, std::uint8_t
 const AddressBlock* ForwardingState::find_address(const IpAddress& address) const {
   return addresses_.find(hash_of(address, 0, Be16{}),
                          [&](const AddressBlock& block) { return block.address == address; });
+}
+
+const BackendRecord* ForwardingState::quic_backend(const VipBlock& vip,
+                                                   const QuicServer& server) const {
+  const auto& servers = vip.quic_servers;
+  for (const std::uint8_t bytes : {std::uint8_t{4}, std::uint8_t{8}}) {
+    if (server.bytes < bytes) continue;
+    const std::uint64_t key = quic_server_key(server.id, bytes);
+    const auto found =
+        std::lower_bound(servers.begin(), servers.end(), VipBlock::QuicServerName{bytes, key, 0});
+    if (found != servers.end() && found->bytes == bytes && found->key == key)
+      return backend(found->backend);
+  }
+  return nullptr;
 }
 
 const BackendInfo* ForwardingState::backend_info(std::uint32_t id) const {

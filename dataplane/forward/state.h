@@ -18,6 +18,7 @@
 
 #include "dataplane/forward/state_pages.h"
 #include "dataplane/packet/family.h"
+#include "dataplane/packet/quic.h"
 #include "dataplane/table/connection_table.h"
 #include "dataplane/table/maglev.h"
 #include "proto/address.h"
@@ -99,6 +100,14 @@ struct alignas(64) VipBlock {
     friend bool operator==(const Member&, const Member&) = default;
   };
   std::vector<Member> members;
+  // With `quic`: what connection IDs call the members' backends, in ascending order.
+  struct QuicServerName {
+    std::uint8_t bytes = 0;
+    std::uint64_t key = 0;
+    std::uint32_t backend = 0;
+    friend auto operator<=>(const QuicServerName&, const QuicServerName&) = default;
+  };
+  std::vector<QuicServerName> quic_servers;
   std::uint32_t maglev_size = 0;  // As control gave it; the size of `maglev` unless that is empty.
   // The table as every gateway builds it, and the one in use: the same vector while nothing is
   // masked.
@@ -187,6 +196,9 @@ class ForwardingState {
     return backend(
         vip.maglev[maglev_slot(flow_hash, static_cast<std::uint32_t>(vip.maglev.size()))]);
   }
+  // The backend that a QUIC connection ID names, also one that is draining; nullptr: none of the
+  // VIP's.
+  const BackendRecord* quic_backend(const VipBlock& vip, const QuicServer& server) const;
   std::uint64_t generation() const { return generation_; }
   // Keys flow_hash(); the same on every gateway of a cluster.
   std::uint64_t maglev_seed() const { return maglev_seed_; }

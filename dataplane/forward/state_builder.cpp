@@ -237,6 +237,7 @@ Status StateBuilder::add_vip(const VipSpec& spec, CounterIndexes& counters) {
     block->counter = *counter;
   }
   if (set_maglev(*block, old, *next_)) ++built_.tables_built;
+  if (block->quic) name_quic_servers(*block);
   count(*block, true);
   if (old != nullptr) {
     next_->vips_.replace(hash, old, std::move(block));
@@ -244,6 +245,16 @@ Status StateBuilder::add_vip(const VipSpec& spec, CounterIndexes& counters) {
     return Error{"no room in the VIP table"};
   }
   return Ok{};
+}
+
+void StateBuilder::name_quic_servers(VipBlock& block) const {
+  for (const VipBlock::Member& member : block.members) {
+    const BackendRecord& backend = *next_->backend(member.backend);
+    block.quic_servers.push_back({static_cast<std::uint8_t>(backend.address_bytes == 4 ? 4 : 8),
+                                  quic_server_key_of(backend.address, backend.address_bytes),
+                                  backend.id});
+  }
+  std::sort(block.quic_servers.begin(), block.quic_servers.end());
 }
 
 Result<std::uint32_t> StateBuilder::take_counter(CounterIndexes& counters) {

@@ -131,6 +131,7 @@ class StateBuilder {
   Status check_members(const VipSpec& spec) const;
   Status check_id(const VipSpec& spec) const;
   Status add_vip(const VipSpec& spec, CounterIndexes& counters);
+  void name_quic_servers(VipBlock& block) const;
   Result<std::uint32_t> take_counter(CounterIndexes& counters);
   void count(const VipBlock& vip, bool add);
   void count_endpoint(std::uint8_t protocol, std::uint32_t backend, std::uint32_t one);

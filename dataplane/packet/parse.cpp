@@ -2,6 +2,7 @@
 
 #include "dataplane/packet/checksum.h"
 #include "dataplane/packet/headers.h"
+#include "dataplane/packet/sctp.h"
 
 namespace sluice {
 namespace {
@@ -142,6 +143,17 @@ DropReason parse_udp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
   return DropReason::none;
 }
 
+DropReason parse_sctp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
+  if (const auto r = cursor.need(sizeof(SctpHeader), DropReason::sctp_truncated);
+      r != DropReason::none) {
+    return r;
+  }
+  const auto& sctp = cursor.header<SctpHeader>();
+  out.source_port[i] = sctp.source_port;
+  out.destination_port[i] = sctp.destination_port;
+  return DropReason::none;
+}
+
 DropReason parse_transport(const Cursor& cursor, ParsedBurst& out, unsigned i) {
   if (out.not_for_vip[i] == DropReason::fragment_to_vip)
     return DropReason::none;  // No whole header to expect.
@@ -150,6 +162,8 @@ DropReason parse_transport(const Cursor& cursor, ParsedBurst& out, unsigned i) {
       return parse_tcp(cursor, out, i);
     case kProtocolUdp:
       return parse_udp(cursor, out, i);
+    case kProtocolSctp:
+      return parse_sctp(cursor, out, i);
     case kProtocolIcmp:
     case kProtocolIcmp6:
       return cursor.need(sizeof(IcmpHeader), DropReason::icmp_truncated);

@@ -40,7 +40,7 @@ struct ParsedBurst {
   std::uint32_t end[kMaxBurst];  // Offset one past the IP packet; what follows is Ethernet padding.
   std::uint8_t protocol[kMaxBurst];   // Upper-layer protocol, behind extension headers.
   std::uint8_t tcp_flags[kMaxBurst];  // TCP only, else 0.
-  Be16 source_port[kMaxBurst];        // TCP and UDP; 0 for others and for fragments.
+  Be16 source_port[kMaxBurst];        // TCP, UDP and SCTP; 0 for others and for fragments.
   Be16 destination_port[kMaxBurst];
 };
 

@@ -35,8 +35,8 @@ std::uint8_t time_to_live(const std::uint8_t* l3) {
   }
 }
 
-// Source and destination become those given, and the packet is one hop older. `protocol` is TCP or
-// UDP.
+// Source and destination become those given, and the packet is one hop older. `protocol` is TCP,
+// UDP, or SCTP, whose ports and checksum are left: see translate_sctp_ports().
 template <typename Family>
 void translate(std::uint8_t* l3, std::uint8_t* l4, std::uint8_t protocol,
                const Endpoint<Family>& source, const Endpoint<Family>& destination) {
@@ -47,17 +47,19 @@ void translate(std::uint8_t* l3, std::uint8_t* l4, std::uint8_t protocol,
   std::memcpy(ip.source, source.address.data(), Family::kAddressBytes);
   std::memcpy(ip.destination, destination.address.data(), Family::kAddressBytes);
 
-  ChecksumDelta transport = addresses;              // The pseudo header has the addresses too.
-  auto& ports = *reinterpret_cast<UdpHeader*>(l4);  // Ports lie in the same place in TCP and UDP.
-  transport.replace(ports.source_port, source.port);
-  transport.replace(ports.destination_port, destination.port);
-  ports.source_port = source.port;
-  ports.destination_port = destination.port;
-  if (protocol == kProtocolTcp) {
-    auto& tcp = *reinterpret_cast<TcpHeader*>(l4);
-    tcp.checksum = transport.apply(tcp.checksum);
-  } else {
-    ports.checksum = transport.apply_udp(ports.checksum);
+  if (protocol != kProtocolSctp) [[likely]] {
+    ChecksumDelta transport = addresses;              // The pseudo header has the addresses too.
+    auto& ports = *reinterpret_cast<UdpHeader*>(l4);  // Ports lie in the same place in TCP and UDP.
+    transport.replace(ports.source_port, source.port);
+    transport.replace(ports.destination_port, destination.port);
+    ports.source_port = source.port;
+    ports.destination_port = destination.port;
+    if (protocol == kProtocolTcp) {
+      auto& tcp = *reinterpret_cast<TcpHeader*>(l4);
+      tcp.checksum = transport.apply(tcp.checksum);
+    } else {
+      ports.checksum = transport.apply_udp(ports.checksum);
+    }
   }
 
   if constexpr (Family::kAddressBytes == 4) {

@@ -1,0 +1,129 @@
+// Translation: what NAT and DNAT make of a packet, and with TCP and SCTP more than addresses and
+// ports.
+#include "dataplane/forward/pipeline_pass.h"
+#include "dataplane/forward/pipeline_rules.h"
+#include "dataplane/forward/tcp_translation.h"
+#include "dataplane/packet/encapsulate.h"
+#include "dataplane/packet/rewrite.h"
+#include "dataplane/packet/sctp.h"
+
+namespace sluice {
+namespace {
+
+// What an overlay takes from the MTU towards the backend.
+std::uint32_t overlay_bytes(const ForwardingState& state, const BackendRecord& backend) {
+  if (backend.overlay == OverlayKind::none) return 0;
+  const OverlayRecord* overlay = state.overlay(backend.id);
+  if (overlay == nullptr) return 0;
+  const TunnelKind kind =
+      overlay->kind == OverlayKind::vxlan ? TunnelKind::vxlan : TunnelKind::ipip;
+  return tunnel_bytes(kind, overlay->remote_bytes);
+}
+
+// What the receiver of this SYN or SYN-ACK may send: it comes back the way this one came, and is
+// then what the gateway makes of it.
+template <typename Family>
+std::uint16_t mss_limit(Pass<Family>& pass, unsigned i) {
+  constexpr std::uint32_t kNoBackend = ~std::uint32_t{0};
+  const Lane<Family>& lane = pass.lane();
+  const std::uint16_t port = pass.burst.in_port[lane.packet[i]];
+  if (lane.action[i] == Action::forward)
+    return mss_for<Family>(mtu_towards(pass.routing, port, kNoBackend, pass.now), 0);
+  const BackendRecord& backend = *lane.backend[i];
+  const std::uint32_t added = overlay_bytes(pass.state, backend) + lane.tcp[i].header_bytes();
+  return mss_for<Family>(mtu_towards(pass.routing, port, backend.id, pass.now), added);
+}
+
+// False: the packet was dropped.
+template <typename Family>
+bool put_proxy_header(Pass<Family>& pass, unsigned i) {
+  constexpr std::uint32_t kBytes = kProxyHeaderBytes<Family>;
+  const Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  Burst& burst = pass.burst;
+  ParsedBurst& parsed = pass.parsed();
+  const std::uint32_t room = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  if (room < kBytes) {
+    pass.drop(i, DropReason::proxy_headroom);
+    return false;
+  }
+  untag(pass, i);
+  std::uint8_t* start = insert_proxy_header<Family>(burst.data[p], parsed.l3[p], parsed.l4[p],
+                                                    {lane.source[i], lane.key[i].client_port},
+                                                    {lane.destination[i], lane.key[i].vip_port});
+  if (start == nullptr) {
+    pass.drop(i, DropReason::too_big);
+    return false;
+  }
+  burst.data[p] = start;
+  burst.headroom[p] = room - kBytes;
+  burst.length[p] += kBytes;
+  burst.total_length[p] += kBytes;
+  parsed.end[p] += kBytes;
+  return true;
+}
+
+// False: the packet was dropped.
+template <typename Family>
+bool adapt_tcp(Pass<Family>& pass, unsigned i) {
+  const Lane<Family>& lane = pass.lane();
+  if (!has_tcp_header(pass, i)) {
+    pass.drop(i, DropReason::split_header);
+    return false;
+  }
+  std::uint8_t* tcp = pass.l4(i);
+  const TcpTranslation& translation = lane.tcp[i];
+  if ((pass.parsed().tcp_flags[lane.packet[i]] & kTcpSyn) != 0)
+    clamp_tcp_mss(tcp, mss_limit(pass, i));
+  if (!translation.any()) return true;
+  if (lane.action[i] == Action::reply) {
+    translate_tcp_to_client(translation, tcp);
+    return true;
+  }
+  const bool header = carries_proxy_header(translation, tcp);
+  translate_tcp_to_backend(translation, tcp);
+  return !header || put_proxy_header(pass, i);
+}
+
+}  // namespace
+
+template <typename Family>
+bool has_tcp_header(Pass<Family>& pass, unsigned i) {
+  const unsigned p = pass.lane().packet[i];
+  const auto& tcp = *reinterpret_cast<const TcpHeader*>(pass.l4(i));
+  return pass.parsed().l4[p] + tcp.header_bytes() <= pass.burst.length[p];
+}
+
+template <typename Family>
+std::uint32_t translation_growth(Pass<Family>& pass, unsigned i) {
+  const Lane<Family>& lane = pass.lane();
+  if (lane.action[i] != Action::forward || lane.tcp[i].header_bytes() == 0) [[likely]]
+    return 0;
+  return carries_proxy_header(lane.tcp[i], pass.l4(i)) ? lane.tcp[i].header_bytes() : 0;
+}
+
+template <typename Family>
+bool translate_packet(Pass<Family>& pass, unsigned i) {
+  const Lane<Family>& lane = pass.lane();
+  const ParsedBurst& parsed = pass.parsed();
+  const unsigned p = lane.packet[i];
+  const std::uint8_t protocol = parsed.protocol[p];
+  if (protocol == kProtocolTcp) {
+    const bool more = lane.tcp[i].any() || (parsed.tcp_flags[p] & kTcpSyn) != 0;
+    if (more && !adapt_tcp(pass, i)) return false;
+  } else if (protocol == kProtocolSctp) {
+    translate_sctp_ports(pass.l4(i), parsed.end[p] - parsed.l4[p], lane.new_source[i].port,
+                         lane.new_destination[i].port);
+  }
+  translate<Family>(pass.l3(i), pass.l4(i), protocol, lane.new_source[i], lane.new_destination[i]);
+  return true;
+}
+
+#define SLUICE_INSTANTIATE(Family)                                            \
+  template bool has_tcp_header<Family>(Pass<Family>&, unsigned);              \
+  template std::uint32_t translation_growth<Family>(Pass<Family>&, unsigned); \
+  template bool translate_packet<Family>(Pass<Family>&, unsigned);
+SLUICE_INSTANTIATE(Ipv4)
+SLUICE_INSTANTIATE(Ipv6)
+
+}  // namespace sluice
