@@ -7,12 +7,12 @@ import yaml
 
 from .difference import describe, show
 from .gateway import TICKS_PER_SECOND, Gateway, check_keys, scope_value
-from .packets import MACS, PORTS, CaseError, Scope, build, check, evaluate, expect
+from .packets import MACS, PORTS, CaseError, ExpressionError, Scope, build, check, evaluate, expect
 
 CASE_KEYS = {"about", "each", "config", "steps", "pending", "counters"}
 ACTIONS = {"in", "burst", "pass", "sweep", "config", "remove", "counters", "steps"}
 PACKET_KEYS = {"in", "port", "worker", "steered", "contiguous", "headroom", "tailroom", "repeat",
-               "out", "to", "drop", "punt", "resolve", "hand_over", "check", "broken"}
+               "out", "to", "drop", "punt", "resolve", "hold", "released", "hand_over", "check", "broken"}
 RUNNER_OPTIONS = ("steered", "contiguous", "headroom", "tailroom")
 
 # What a case sent, for the read-back: the packet is meant to be right unless the step says `broken`.
@@ -52,8 +52,8 @@ class Case:
                 raise CaseError(f"{path}: {key} is missing")
         self.pending = self.tree.get("pending")
         for step in self.steps():
-            known = PACKET_KEYS | {"about"} if "in" in step else ACTIONS | {"about", "worker", "repeat"}
-            check_keys(step, known, f"{path}:{step.get('__line__', '?')}")
+            known = PACKET_KEYS if "in" in step else ACTIONS | {"worker", "repeat", "drops"}
+            check_keys(step, known | {"about"}, f"{path}:{step.get('__line__', '?')}")
 
     def steps(self, within=None):
         """All steps, also those in bursts and groups."""
@@ -96,13 +96,16 @@ class Run:
             self.check_counters(self.case.tree.get("counters", {}))
         except CaseError as error:
             raise type(error)(f"{self.case.path}:{self.line}: {self.title}: {error}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # A value of the wrong kind.
+            raise ExpressionError(f"{self.case.path}:{self.line}: {self.title}: {error!r}") from error
 
     def check_expressions(self):
         """Of a pending case, too: what comes behind its first difference is never run."""
         self.scope["N"] = self.scope["K"] = 0
         for step in self.case.packets():
             self.line = step["__line__"]
-            check([step[key] for key in ("in", "out", "resolve") if key in step], self.scope)
+            for part in [step, *step.get("released", [])]:
+                check([part[key] for key in ("in", "out", "resolve") if key in part], self.scope)
 
     def steps(self, steps):
         for step in steps:
@@ -122,6 +125,7 @@ class Run:
             self.runner.ask(f"pass {round(step['pass'] * TICKS_PER_SECOND)}")
         elif "sweep" in step:
             self.runner.ask("sweep")
+            self.expected.update({reason: n for reason, n in step.get("drops", {}).items() if reason != "__line__"})
         elif "config" in step:
             self.gateway.change(step["config"])
         elif "remove" in step:
@@ -139,15 +143,26 @@ class Run:
             options = {"headroom": 128} | {key: step[key] for key in RUNNER_OPTIONS if key in step}
             burst.append((data, {**options, "port": self.port_of(step, data)}))
         departures = self.gateway.send(burst, worker)
+        released = departures[len(steps):]
         for step, (data, options), departure in zip(steps, burst, departures):
             self.line = step["__line__"]
             if "hand_over" in step:
-                departure = self.hand_over(step, data, options, departure)
+                departure, *released = self.hand_over(step, data, options, departure)
             self.judge(step, data, departure)
             for condition in step.get("check", []):
                 if not evaluate(condition, self.scope):
                     names = {n: v for n, v in self.scope.items() if n in condition}
                     raise CaseError(f"not so: {condition}, with {names}")
+        self.released([r for step in steps for r in step.get("released", [])], released)
+
+    def released(self, expected, departures):
+        """What was held until a packet of these came, in the order it comes out."""
+        if len(expected) != len(departures):
+            raise CaseError(f"{len(departures)} held packets came out, expected {len(expected)}")
+        for step, departure in zip(expected, departures):
+            self.line = step["__line__"]
+            check_keys(step, PACKET_KEYS - {"in"}, "released")
+            self.judge(step, None, departure)
 
     def port_of(self, step, data):
         """The port it comes in by: as the step says, else the one whose MAC it is for."""
@@ -164,7 +179,7 @@ class Run:
             raise CaseError(f"handed over to worker {departure.worker}, expected {to}")
         if departure.data != data:
             raise CaseError("changed before it was handed over:\n" + describe(data, departure.data))
-        return self.gateway.send([(data, {**options, "steered": 1})], to)[0]
+        return self.gateway.send([(data, {**options, "steered": 1})], to)
 
     def same(self, what, expected, departure):
         if getattr(departure, what) != expected:
@@ -190,8 +205,10 @@ class Run:
                 raise CaseError("changed before it was punted:\n" + describe(data, departure.data))
         elif drop != "none":
             self.same("verdict", "drop", departure)
+        elif step.get("hold"):
+            self.same("verdict", "hold", departure)
         else:
-            raise CaseError("the step expects nothing; one of out, drop, punt, resolve is needed")
+            raise CaseError("the step expects nothing; one of out, drop, punt, resolve, hold is needed")
         self.same("reason", drop, departure)
 
     def judge_sent(self, step, departure):

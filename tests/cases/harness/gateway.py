@@ -62,9 +62,9 @@ def _base64(data):
 
 
 def _plain(value):
-    """A config value as JSON has it: addresses and MACs are bytes, line numbers are gone."""
+    """A config value as JSON has it: addresses and MACs are bytes."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items() if key != "__line__"}
+        return {key: _plain(v) for key, v in value.items()}
     if isinstance(value, list):
         return [_plain(v) for v in value]
     if isinstance(value, str):
@@ -80,7 +80,7 @@ def _plain(value):
 class Gateway:
     """One case's gateway. All of `config` may be left out; it may be changed by more of the same."""
 
-    START_KEYS = ("workers", "flows", "nat_flows", "answers_per_second", "new_flows_per_burst")
+    START_KEYS = ("workers", "flows", "nat_flows", "answers_per_second", "new_flows_per_burst", "waiting_fragments")
     KEYS = {*START_KEYS, "check_mac", "unserved", "mode", "vip", "vips",
             "backends", "backend", "hops", "groups", "routes", "nat_sources", "nat_ports", "mtu", "tunnel_sources"}
     REMOVE_KEYS = {"vips", "backends"}
@@ -124,9 +124,9 @@ class Gateway:
         return scope_value(self.scope, text) if isinstance(text, str) else text
 
     def resolve(self, value):
-        """Constants by their names, at any depth."""
+        """Constants by their names, at any depth; without line numbers."""
         if isinstance(value, dict):
-            return {key: self.resolve(v) for key, v in value.items()}
+            return {key: self.resolve(v) for key, v in value.items() if key != "__line__"}
         if isinstance(value, list):
             return [self.resolve(v) for v in value]
         return self.value(value)
@@ -136,17 +136,14 @@ class Gateway:
         config = self.resolve(config)
         self.mode = config.get("mode", self.mode)
         for name, hop in config.get("hops", {}).items():
-            if name != "__line__":
-                self._hop(name, hop)
+            self._hop(name, hop)
         for number, (name, hops) in enumerate(config.get("groups", {}).items()):
             self.hops[name] = f"g{number}"
-            self.runner.ask(" ".join(["group", str(number)] + [self.hops[h] for h in hops]))
+            self.runner.ask(" ".join(["group", str(number)] + [self._hop_word(h) for h in hops]))
         for prefix, hop in config.get("routes", {}).items():
-            if prefix != "__line__":
-                self.runner.ask(f"route {self.value(prefix)} {self._hop_word(hop)}")
+            self.runner.ask(f"route {self.value(prefix)} {self._hop_word(hop)}")
         for port, bytes_ in config.get("mtu", {}).items():
-            if port != "__line__":
-                self.runner.ask(f"mtu {PORTS[port]} {bytes_}")
+            self.runner.ask(f"mtu {PORTS[port]} {bytes_}")
         for source in config.get("tunnel_sources", []):
             check_keys(source, {"address", "port", "mask"}, "tunnel_sources")
             mask = source.get("mask", "::" if ":" in source["address"] else "0.0.0.0")
