@@ -20,6 +20,9 @@ constexpr std::uint64_t kFirstFresh = 1ull << 24;  // No established flow has th
 constexpr Ticks kHandshake = 60;                   // A flow's timer until its handshake is done.
 constexpr Ticks kRefresh = 8000;  // Half the timer of established flows: they are heard of before.
 
+// Looked for after a flood; more would take longer than the flood.
+constexpr std::uint32_t kMostCounted = 1000000;
+
 // Where packets come from and go to.
 template <typename Family>
 struct Way {
@@ -126,6 +129,7 @@ class FamilyScene final : public Scene {
   const Scale scale_;
   std::vector<Reply> replies_;
   std::uint64_t fresh_ = kFirstFresh;  // Number of the next flow.
+  std::uint64_t inserted_ = 0;         // By fresh_flows() since it last swept.
   Ticks since_refresh_ = 0;
 };
 
@@ -193,8 +197,8 @@ void FamilyScene<Family>::forget_others() {
 template <typename Family>
 std::uint64_t FamilyScene<Family>::count_lost() {
   const auto before = gateway_->totals();
-  InTurn acks{0, kTcpAck};
-  pass(kForward, acks, flows_, [](rte_mbuf**, unsigned) {});
+  InTurn acks{0, kTcpAck, step_for(flows_), flows_};
+  pass(kForward, acks, std::min(flows_, kMostCounted), [](rte_mbuf**, unsigned) {});
   return gateway_->totals().without_flow() - before.without_flow();
 }
 
@@ -243,19 +247,19 @@ template <typename Family>
 Sample FamilyScene<Family>::fresh_flows() {
   const auto before = gateway_->totals();
   const std::uint64_t room = flows_ / 8;
-  std::uint64_t inserted = 0, all = 0;
+  std::uint64_t all = 0;
   InTurn order{fresh_, kTcpSyn};
   Sample sample = compare(kForward, order, [&](InTurn& next, unsigned bursts) {
     double cycles = 0;
     for (unsigned left = bursts; left > 0;) {
-      if (inserted + Burst::kMax > room) {
+      if (inserted_ + Burst::kMax > room) {
         forget_others();
-        inserted = 0;
+        inserted_ = 0;
       }
-      const auto fit = static_cast<unsigned>((room - inserted) / Burst::kMax);
+      const auto fit = static_cast<unsigned>((room - inserted_) / Burst::kMax);
       const unsigned now = std::min(left, std::max(fit, 1u));
       cycles += slice(kForward, next, now, forward());
-      inserted += std::uint64_t{now} * Burst::kMax;
+      inserted_ += std::uint64_t{now} * Burst::kMax;
       all += std::uint64_t{now} * Burst::kMax;
       left -= now;
     }
@@ -264,7 +268,6 @@ Sample FamilyScene<Family>::fresh_flows() {
   fresh_ = order.number;
   sample.fresh = static_cast<double>(gateway_->totals().new_flows - before.new_flows) /
                  static_cast<double>(all);
-  forget_others();
   return sample;
 }
 
@@ -296,7 +299,6 @@ Sample FamilyScene<Family>::flood() {
   sample.established = established.cycles;
   sample.lost = count_lost();
   fresh_ = mix.number + 1;
-  forget_others();
   return sample;
 }
 
