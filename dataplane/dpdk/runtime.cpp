@@ -72,6 +72,15 @@ std::vector<std::string> kernel_addresses(const ifaddrs* all, const std::string&
   return addresses;
 }
 
+// Where packets to the backend are sent: to itself, or to the node its overlay leads to.
+IpAddress way_to(const ForwardingState& state, const BackendRecord& record) {
+  const OverlayRecord* overlay =
+      record.overlay == OverlayKind::none ? nullptr : state.overlay(record.id);
+  if (overlay == nullptr) return address_of(record);
+  return overlay->remote_bytes == 4 ? IpAddress::v4(overlay->remote)
+                                    : IpAddress::v6(overlay->remote);
+}
+
 }  // namespace
 
 Runtime::Runtime(const v1::Dataplane& config, InstructionSet set)
@@ -234,8 +243,7 @@ void Runtime::publish(std::shared_ptr<const ForwardingState> state) {
   std::vector<BackendAddress> backends;
   backends.reserve(state->backend_count());
   state->for_each_backend([&](const BackendRecord& record) {
-    backends.push_back({record.id, record.address_bytes == 4 ? IpAddress::v4(record.address)
-                                                             : IpAddress::v6(record.address)});
+    backends.push_back({record.id, way_to(*state, record)});
   });
   std::vector<std::uint32_t> added;
   for (const BackendAddress& backend : backends) {

@@ -1,5 +1,5 @@
 // What the kernel tells by rtnetlink, as values: links, addresses, routes, neighbours, nexthop
-// objects. Produced by netlink_parse, consumed by Mirror, NatSourceTable and SlowPath. Ownership:
+// objects. Produced by netlink_parse, consumed by Mirror, PortFacts and VipInterface. Ownership:
 // by value. Thread: any. Units: states and types are the kernel's own numbers
 //   (RTN_*, NUD_*, RTNH_F_*, IFA_F_*).
 #pragma once
@@ -17,7 +17,8 @@ struct LinkEvent {
   bool removed = false;
   int index = 0;
   std::string name;
-  unsigned flags = 0;  // IFF_*.
+  unsigned flags = 0;     // IFF_*.
+  std::uint32_t mtu = 0;  // Bytes of layer 3; 0: not told.
 };
 
 struct AddressEvent {

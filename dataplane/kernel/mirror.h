@@ -12,7 +12,7 @@
 //
 // Pure but for NeighbourControl: no system call. Thread: one. Ownership: borrows everything it is
 // given;
-//   the one writer of Routing but for nat_sources.
+//   the one writer of Routing but for what PortFacts writes.
 // Errors: a full table is counted in problems() and logged; less specific routes or the slow path
 // then
 //   take what did not fit.

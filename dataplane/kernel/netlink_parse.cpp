@@ -97,6 +97,7 @@ std::optional<KernelEvent> parse_link(const nlmsghdr* message) {
   event.index = header->ifi_index;
   event.name = attributes.text(IFLA_IFNAME);
   event.flags = header->ifi_flags;
+  event.mtu = attributes.u32(IFLA_MTU);
   return event;
 }
 

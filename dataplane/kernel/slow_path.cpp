@@ -19,8 +19,8 @@
 #include "dataplane/kernel/frame.h"
 #include "dataplane/kernel/grace_queue.h"
 #include "dataplane/kernel/mirror.h"
-#include "dataplane/kernel/nat_source_table.h"
 #include "dataplane/kernel/netlink.h"
+#include "dataplane/kernel/port_facts.h"
 #include "dataplane/kernel/slow_path_counters.h"
 #include "dataplane/kernel/slow_path_settings.h"
 #include "dataplane/kernel/sysctl.h"
@@ -78,6 +78,7 @@ struct SlowPath::Impl final : NeighbourControl {
   void transmit(const WaitingPackets::Packet& packet, const NextHop& hop);
   bool take_from_kernel(std::size_t tap);
   void take_posted();
+  void apply(const KernelEvent& event);
   void follow_kernel();
   Status dump();
   void publish();
@@ -103,8 +104,7 @@ struct SlowPath::Impl final : NeighbourControl {
   std::unique_ptr<Netlink> netlink;
   std::optional<Mirror> mirror;
   std::optional<VipInterface> vips;
-  std::optional<NatSourceTable> nat;
-  std::unique_ptr<const NatSources> nat_sources;  // As published.
+  std::optional<PortFacts> facts;
   std::vector<std::uint8_t> frame = std::vector<std::uint8_t>(Tap::kMaxFrame);
 
   CloseDescriptor epoll, wake_fd;
@@ -208,7 +208,7 @@ Status SlowPath::Impl::start() {
     tap_links.push_back(link.link);
   }
   mirror.emplace(links, routing, grace, *this);
-  nat.emplace(links, settings.nat_addresses, settings.first_port, settings.last_port);
+  facts.emplace(links, ports, settings, routing, grace);
   // Addresses set aside for NAT are this gateway's too: somebody has to answer ARP for them.
   vips.emplace(*netlink, settings.vip_interface, tap_links, settings.nat_addresses);
   if (Status status = vips->open(); !status) return status;
@@ -347,7 +347,7 @@ void SlowPath::Impl::take_posted() {
     backends = std::exchange(posted_backends, std::nullopt);
   }
   if (served) {
-    nat->set_served(*served);
+    facts->set_served(*served);
     vips->set_served(std::move(*served));
     (void)vips->reconcile();
   }
@@ -355,12 +355,14 @@ void SlowPath::Impl::take_posted() {
   if (served || backends) publish();
 }
 
+void SlowPath::Impl::apply(const KernelEvent& event) {
+  mirror->apply(event);
+  vips->apply(event);
+  facts->apply(event);
+}
+
 void SlowPath::Impl::follow_kernel() {
-  const bool complete = netlink->read_events([this](const KernelEvent& event) {
-    mirror->apply(event);
-    vips->apply(event);
-    nat->apply(event);
-  });
+  const bool complete = netlink->read_events([this](const KernelEvent& event) { apply(event); });
   if (!complete) {
     spdlog::warn("the kernel's changes came faster than they could be read, reading all again");
     lost_events = true;
@@ -373,15 +375,11 @@ Status SlowPath::Impl::dump() {
   lost_events = false;
   mirror->begin_dump();
   vips->begin_dump();
-  nat->begin_dump();
-  const Status status = netlink->dump([this](const KernelEvent& event) {
-    mirror->apply(event);
-    vips->apply(event);
-    nat->apply(event);
-  });
+  facts->begin_dump();
+  const Status status = netlink->dump([this](const KernelEvent& event) { apply(event); });
   mirror->end_dump(status.ok());
   vips->end_dump(status.ok());
-  nat->end_dump(status.ok());
+  facts->end_dump(status.ok());
   (void)vips->reconcile();
   publish();
   return status;
@@ -389,11 +387,7 @@ Status SlowPath::Impl::dump() {
 
 void SlowPath::Impl::publish() {
   mirror->commit();
-  if (auto sources = nat->update()) {
-    routing.nat_sources.store(sources.get(), std::memory_order_release);
-    std::shared_ptr<const NatSources> old = std::exchange(nat_sources, std::move(sources));
-    if (old != nullptr) grace.retire([old = std::move(old)] {});
-  }
+  facts->publish();
   if (waiting.size() == 0) return;
   waiting.take_reachable(
       [this](const NeighbourKey& neighbour) { return mirror->reach(neighbour); },

@@ -38,6 +38,7 @@ struct PortInfo {
   std::uint32_t mtu = 1500;  // Bytes of layer 3.
 };
 
+// Where packets to a backend go: its address, or that of the node its overlay leads to.
 struct BackendAddress {
   std::uint32_t id = 0;  // Below Routing::backend_count.
   IpAddress address;
@@ -51,7 +52,7 @@ struct SlowPathCounter {
 
 class SlowPath {
  public:
-  // `config` gives slowPath and nat. routing.fib_ipv4 and fib_ipv6 must be set (see fib.h,
+  // `config` gives slowPath, nat and tunnel. routing.fib_ipv4 and fib_ipv6 must be set (see fib.h,
   // plain_fib.h).
   SlowPath(const v1::Dataplane& config, std::span<const PortInfo> ports, SlowPathPackets& packets,
            Routing& routing);

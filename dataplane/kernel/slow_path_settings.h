@@ -15,6 +15,7 @@ struct SlowPathSettings {
   std::string vip_interface;
   std::uint32_t packets_per_second, waiting_packets;
   std::vector<IpAddress> nat_addresses;
+  std::vector<IpPrefix> tunnel_sources;
   std::uint16_t first_port, last_port;
 
   // The configuration is checked where it is read; what it leaves out has gateway.yaml's defaults.
@@ -30,6 +31,9 @@ struct SlowPathSettings {
     last_port = static_cast<std::uint16_t>(or_else(config.nat().last_port(), 65535));
     for (const std::string& text : config.nat().addresses()) {
       if (const auto address = IpAddress::parse(text)) nat_addresses.push_back(*address);
+    }
+    for (const std::string& text : config.tunnel().sources()) {
+      if (const auto prefix = IpPrefix::parse(text)) tunnel_sources.push_back(*prefix);
     }
   }
 };

@@ -9,6 +9,7 @@
 #include "dataplane/kernel/nat_source_table.h"
 #include "dataplane/kernel/sysctl.h"
 #include "dataplane/kernel/token_bucket.h"
+#include "dataplane/kernel/tunnel_source_table.h"
 #include "dataplane/kernel/waiting_packets.h"
 #include "tests/unit/kernel/wire.h"
 
@@ -125,63 +126,104 @@ class NatSourceTableTest : public testing::Test {
     event.flags = flags;
     return event;
   }
+  std::unique_ptr<const NatSources> update() { return table.update(own.choose()); }
+
   MirrorPort ports[2] = {{10, 0, {}}, {11, 1, {}}};
-  NatSourceTable table{ports, {}, 20000, 30000};
+  OwnAddresses own{ports};
+  NatSourceTable table{{}, 20000, 30000};
 };
 
 TEST_F(NatSourceTableTest, TheFirstUsableOfEachPortAndFamily) {
-  table.apply(address("fe80::1"));
-  table.apply(address("2001:db8::1", 10, IFA_F_TENTATIVE));
-  table.apply(address("10.0.0.1"));
-  table.apply(address("10.0.0.2"));
-  table.apply(address("10.1.0.1", 11));
-  table.apply(address("10.2.0.1", 12));  // Not a port.
-  auto sources = table.update();
+  own.apply(address("fe80::1"));
+  own.apply(address("2001:db8::1", 10, IFA_F_TENTATIVE));
+  own.apply(address("10.0.0.1"));
+  own.apply(address("10.0.0.2"));
+  own.apply(address("10.1.0.1", 11));
+  own.apply(address("10.2.0.1", 12));  // Not a port.
+  auto sources = update();
   ASSERT_NE(sources, nullptr);
   ASSERT_EQ(sources->ipv4.size(), 2u);
   EXPECT_EQ(sources->ipv4[0].address, (Ipv4::Address{10, 0, 0, 1}));
   EXPECT_EQ(sources->ipv4[1].port_id, 1);
   EXPECT_TRUE(sources->ipv6.empty());
-  EXPECT_EQ(table.update(), nullptr);
-  table.apply(address("2001:db8::1"));
-  sources = table.update();
+  EXPECT_EQ(update(), nullptr);
+  own.apply(address("2001:db8::1"));
+  sources = update();
   ASSERT_NE(sources, nullptr);
   EXPECT_EQ(sources->ipv6.size(), 1u);
 }
 
 TEST_F(NatSourceTableTest, AChoiceStaysWhileItLivesAndItsNumberIsNotGivenAgainSoon) {
-  table.apply(address("10.0.0.5"));
-  const auto first = table.update();
-  table.apply(address("10.0.0.1"));
-  EXPECT_EQ(table.update(), nullptr);
+  own.apply(address("10.0.0.5"));
+  const auto first = update();
+  own.apply(address("10.0.0.1"));
+  EXPECT_EQ(update(), nullptr);
   AddressEvent gone = address("10.0.0.5");
   gone.removed = true;
-  table.apply(gone);
-  const auto second = table.update();
+  own.apply(gone);
+  const auto second = update();
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(second->ipv4[0].address, (Ipv4::Address{10, 0, 0, 1}));
   EXPECT_NE(second->ipv4[0].number, first->ipv4[0].number);
 }
 
 TEST_F(NatSourceTableTest, ADumpForgetsWhatItDoesNotTell) {
-  table.apply(address("10.0.0.5"));
-  (void)table.update();
-  table.begin_dump();
-  table.end_dump(false);
-  EXPECT_EQ(table.update(), nullptr);
-  table.begin_dump();
-  table.end_dump(true);
-  EXPECT_TRUE(table.update()->ipv4.empty());
+  own.apply(address("10.0.0.5"));
+  (void)update();
+  own.begin_dump();
+  own.end_dump(false);
+  EXPECT_EQ(update(), nullptr);
+  own.begin_dump();
+  own.end_dump(true);
+  EXPECT_TRUE(update()->ipv4.empty());
 }
 
 TEST_F(NatSourceTableTest, ConfiguredAddressesAreForAnyPort) {
-  NatSourceTable configured(ports, {ip("192.0.2.1"), ip("2001:db8::1")}, 20000, 30000);
-  configured.apply(address("10.0.0.5"));
-  const auto sources = configured.update();
+  NatSourceTable configured({ip("192.0.2.1"), ip("2001:db8::1")}, 20000, 30000);
+  own.apply(address("10.0.0.5"));
+  const auto sources = configured.update(own.choose());
   ASSERT_EQ(sources->ipv4.size(), 1u);
   EXPECT_EQ(sources->ipv4[0].port_id, 0xffff);
   EXPECT_EQ(sources->ipv6.size(), 1u);
   EXPECT_EQ(sources->last_port, 30000);
+}
+
+using TunnelSourceTableTest = NatSourceTableTest;
+
+TEST_F(TunnelSourceTableTest, ThePortsOwnAddressUnlessAPrefixIsConfigured) {
+  TunnelSourceTable tunnels(ports, {});
+  own.apply(address("10.1.0.1", 11));
+  own.apply(address("2001:db8::1", 11));
+  const auto sources = tunnels.update(own.choose());
+  ASSERT_EQ(sources->ports.size(), 2u);
+  EXPECT_FALSE(sources->ports[0].ipv4.present);
+  EXPECT_FALSE(sources->ports[0].ipv6.present);
+  EXPECT_TRUE(sources->ports[1].ipv4.present);
+  EXPECT_EQ(sources->ports[1].ipv4.address, (Ipv4::Address{10, 1, 0, 1}));
+  EXPECT_EQ(sources->ports[1].ipv4.varies, Ipv4::Address{});
+  EXPECT_TRUE(sources->ports[1].ipv6.present);
+  EXPECT_EQ(tunnels.update(own.choose()), nullptr);
+  own.apply(address("10.0.0.1"));
+  EXPECT_TRUE(tunnels.update(own.choose())->ports[0].ipv4.present);
+}
+
+TEST_F(TunnelSourceTableTest, HostBitsOfAPrefixVaryUpToAMeasure) {
+  const auto varies = [&](const char* text) {
+    const IpPrefix prefix = *IpPrefix::parse(text);
+    TunnelSourceTable tunnels(ports, {&prefix, 1});
+    own.apply(address("10.0.0.1"));
+    const auto sources = tunnels.update(own.choose());
+    const TunnelSources::Port& port = sources->ports[1];
+    EXPECT_NE(port.ipv4.present, port.ipv6.present) << "the other family has no address here";
+    if (!port.ipv4.present) return IpAddress::v6(port.ipv6.varies.data());
+    EXPECT_EQ(IpAddress::v4(port.ipv4.address.data()), prefix.address());
+    return IpAddress::v4(port.ipv4.varies.data());
+  };
+  EXPECT_EQ(varies("198.51.100.64/26"), ip("0.0.0.63"));
+  EXPECT_EQ(varies("198.51.100.64/31"), ip("0.0.0.1"));
+  EXPECT_EQ(varies("198.18.0.0/15"), ip("0.0.255.255"));
+  EXPECT_EQ(varies("2001:db8::/64"), ip("::ffff:ffff"));
+  EXPECT_EQ(varies("2001:db8::/112"), ip("::ffff"));
 }
 
 TEST(KernelPortRange, TheKernelMovesOnlyWhenItMust) {

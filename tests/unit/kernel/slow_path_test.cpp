@@ -284,5 +284,23 @@ TEST_F(SlowPathTest, AFloodDoesNotStarveArp) {
   EXPECT_GT(counter("slow-path-limited"), 0u);
 }
 
+TEST_F(VipTest, TunnelsStartAtThePortsAddressAndMtusFollowTheTaps) {
+  const auto source = [&] { return routing_->tunnel_sources.load(); };
+  ASSERT_TRUE(Wire::wait_until([&] {
+    return source() != nullptr && source()->ports.size() == 2 && source()->ports[0].ipv4.present;
+  }));
+  EXPECT_EQ(IpAddress::v4(source()->ports[0].ipv4.address.data()), ip("10.0.0.1"));
+  EXPECT_FALSE(source()->ports[1].ipv4.present);
+  const auto mtu_becomes = [&](std::uint16_t mtu) {
+    return Wire::wait_until([&] { return routing_->port_mtu[0].load() == mtu; });
+  };
+  EXPECT_TRUE(mtu_becomes(1500));
+  shell("ip link set wan mtu 1400");
+  EXPECT_TRUE(mtu_becomes(1400));
+  shell("ip link set wan mtu 9000");
+  EXPECT_TRUE(mtu_becomes(1500)) << "the port itself has no more";
+  EXPECT_EQ(routing_->port_mtu[1].load(), 1500);
+}
+
 }  // namespace
 }  // namespace sluice::test
