@@ -27,7 +27,9 @@ struct Measured {
   double flood = 0;        // What comes through when more is sent than that.
   bool generator_limited = false;  // The generator could not send more.
   std::uint64_t reordered = 0, misdirected = 0;  // In all trials.
-  unsigned repeated = 0;   // Trials that failed while others had the CPU of a poller.
+  // Trials that failed while others had the CPU of a poller: repeated, or, after many in a row, taken
+  // as failures. With any of these the machine was too busy for the rate to mean much.
+  unsigned repeated = 0, disturbed = 0;
   double latency_rate = 0;
   Histogram latency;       // At latency_rate, all trials together.
 };
