@@ -1,5 +1,7 @@
 #include "dataplane/forward/tcp_translation.h"
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -67,7 +69,8 @@ TcpTranslation begin_tcp_translation(std::uint8_t* tcp, bool proxy, std::uint32_
   TcpTranslation translation;
   translation.client_isn = read32(header_at(tcp).sequence);
   if (const std::uint8_t* option = find_tcp_timestamps(tcp)) {
-    translation.timestamp_delta = milliseconds - read32(option + 2);
+    // Zero, echoed, would mean that nothing is.
+    translation.timestamp_delta = std::max(milliseconds, 1u) - read32(option + 2);
     translation.flags |= TcpTranslation::kTimestamps;
   }
   if (proxy) {
