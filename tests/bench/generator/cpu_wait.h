@@ -1,8 +1,8 @@
 // CpuWait: how long threads that poll had to wait for a CPU that others had. On a machine that does
 // other things as well, it tells loss of the kernel's making from the subject's.
 //
-// Thread: any. Source: /proc/PID/task/TID/schedstat (Linux, Documentation/scheduler/sched-stats.rst):
-//   nanoseconds on a CPU, nanoseconds runnable without one.
+// Thread: any. Source: /proc/PID/task/TID/schedstat (Linux, scheduler/sched-stats.rst): nanoseconds
+// on a CPU, nanoseconds runnable without one.
 // Errors: where the kernel does not count, nothing waited.
 #pragma once
 

@@ -51,8 +51,8 @@ Result<std::unique_ptr<EthernetPort>> EthernetPort::open(const std::string& devi
       return failed(device, "no transmit queue", code);
   }
   if (int code = rte_eth_dev_start(id); code != 0) return failed(device, "does not start", code);
-  // What comes back is addressed to a station of the generator's own making. Devices made of software
-  // take everything and may refuse to be told so.
+  // What comes back is addressed to a station of the generator's own making. Devices made of
+  // software take everything and may refuse to be told so.
   (void)rte_eth_promiscuous_enable(id);
   return port;
 }

@@ -1,4 +1,5 @@
-// EthernetPort: a DPDK port of the generator, with as many queue pairs as the other end has workers.
+// EthernetPort: a DPDK port of the generator, with as many queue pairs as the other end has
+// workers.
 //
 // Thread: opened on the main thread; then one thread per queue and direction.
 // Ownership: closes the port. Units: bytes.

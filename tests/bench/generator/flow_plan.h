@@ -1,5 +1,5 @@
-// FlowPlan: which client address and port the n-th flow has, and which flow the n-th packet of a trial
-// belongs to, by arithmetic alone: no memory per flow.
+// FlowPlan: which client address and port the n-th flow has, and which flow the n-th packet of a
+// trial belongs to, by arithmetic alone: no memory per flow.
 //
 // Thread: immutable; any thread. Units: ports in host order.
 // Shapes: flow = port part and client part; clients are a power of two, at most 4096, so that both

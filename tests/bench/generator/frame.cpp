@@ -47,8 +47,8 @@ void write_ip(std::uint8_t* at, const FrameConfig& config, std::uint16_t payload
 unsigned smallest_size(bool ipv6, Kind kind) {
   // TCP's stamp lies in its header, UDP's behind it.
   const unsigned l4 = kind == Kind::udp ? sizeof(UdpHeader) + sizeof(Stamp) : sizeof(TcpHeader);
-  const unsigned bytes = 4 + sizeof(EthernetHeader) + l4 +
-                         (ipv6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
+  const unsigned bytes =
+      4 + sizeof(EthernetHeader) + l4 + (ipv6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
   return std::max(bytes, 64u);
 }
 
@@ -126,7 +126,8 @@ typename Frames<Family>::Template Frames<Family>::make_template(const FrameConfi
   put(out.bytes, ethernet);
   const auto payload = static_cast<std::uint16_t>(out.length - kL4);
   write_ip(out.bytes + kL3, config, payload, protocol_, static_cast<Family*>(nullptr));
-  std::memset(out.bytes + kClient, 0, 4);  // Each packet's own; added to the sums when it is written.
+  std::memset(out.bytes + kClient, 0,
+              4);  // Each packet's own; added to the sums when it is written.
   if (tcp_) {
     TcpHeader tcp{};
     tcp.destination_port = Be16::from_host(config.destination_port);
@@ -142,8 +143,9 @@ typename Frames<Family>::Template Frames<Family>::make_template(const FrameConfi
   }
   const std::uint8_t* source = out.bytes + kL3 + kSource;
   out.ip_sum = sum_bytes(out.bytes + kL3, kL4 - kL3);
-  out.l4_sum = sum_bytes(out.bytes + kL4, kTemplateBytes - kL4) +
-               pseudo_header_sum<Family>(source, source + Family::kAddressBytes, protocol_, payload);
+  out.l4_sum =
+      sum_bytes(out.bytes + kL4, kTemplateBytes - kL4) +
+      pseudo_header_sum<Family>(source, source + Family::kAddressBytes, protocol_, payload);
   return out;
 }
 

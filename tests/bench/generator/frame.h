@@ -1,13 +1,13 @@
-// Frames: what the generator sends, written from a template and a flow's number, and how it knows its
-// own packets again when they come back, also inside a tunnel.
+// Frames: what the generator sends, written from a template and a flow's number, and how it knows
+// its own packets again when they come back, also inside a tunnel.
 //
 // Thread: immutable after make(); any thread.
-// Units: sizes are those of the wire, FCS included, as in RFC 2544 (64 to 1518); a buffer holds 4 bytes
-//   less.
-// Shapes: the stamp - sequence number and time, 8 bytes in memory order - lies in the first bytes of
-//   the payload with UDP, and in the sequence and acknowledgment numbers with TCP, whose smallest
-//   frame has no room for it behind the header. Smallest sizes: 64 for IPv4; for IPv6 74 with UDP, 78
-//   with TCP. The rest of the payload is zero; checksums are right.
+// Units: sizes are those of the wire, FCS included, as in RFC 2544 (64 to 1518); a buffer holds
+// 4 bytes less.
+// Shapes: the stamp - sequence number and time, 8 bytes in memory order - lies in the first bytes
+// of the payload with UDP, and in the sequence and acknowledgment numbers with TCP, whose smallest
+// frame has no room for it behind the header. Smallest sizes: 64 for IPv4; for IPv6 74 with UDP, 78
+// with TCP. The rest of the payload is zero; checksums are right.
 // Errors: make() names what is out of range.
 #pragma once
 
@@ -70,7 +70,8 @@ class Frames {
   unsigned longest() const { return longest_; }  // Bytes of a buffer.
   bool tcp() const { return tcp_; }
 
-  // Writes packet `number` of a trial; the bytes behind the template must be zero. Returns its bytes.
+  // Writes packet `number` of a trial; the bytes behind the template must be zero. Returns its
+  // bytes.
   unsigned write(std::uint8_t* frame, std::uint32_t number, Client client, bool syn,
                  std::uint32_t time) const {
     const Template& from = templates_[(syn ? kinds_ : 0) + (kinds_ == 1 ? 0 : turn_(number))];
@@ -152,8 +153,7 @@ class Frames {
     return length < kL3 ? 0 : static_cast<std::uint16_t>(frame[12] << 8 | frame[13]);
   }
   bool is_ours(const std::uint8_t* ip, unsigned length, std::uint16_t type) const {
-    if (type != Family::kEtherType || length < kL4 - kL3 + l4_bytes_)
-      return false;
+    if (type != Family::kEtherType || length < kL4 - kL3 + l4_bytes_) return false;
     if constexpr (std::is_same_v<Family, Ipv4>) {
       return ip[0] == 0x45 && ip[9] == protocol_;
     } else {

@@ -1,5 +1,5 @@
-// line_rate_generator: sends paced flows through a subject, or through several in turn, and prints what
-// came back as JSON, one object for each subject; progress goes to stderr.
+// line_rate_generator: sends paced flows through a subject, or through several in turn, and prints
+// what came back as JSON, one object for each subject; progress goes to stderr.
 #include <fmt/format.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -115,8 +115,7 @@ class Generator {
     if (!send) return Error{send.error()};
     // Each port's rings and what is being looked at.
     const auto ports = static_cast<unsigned>(options_.devices.size());
-    auto receive =
-        make_pool("receive", 4096 + ports * options_.queues * 2 * options_.descriptors);
+    auto receive = make_pool("receive", 4096 + ports * options_.queues * 2 * options_.descriptors);
     if (!receive) return Error{receive.error()};
     for (const std::string& device : options_.devices) {
       auto port = EthernetPort::open(device, options_.queues, options_.descriptors, *receive);
@@ -125,8 +124,7 @@ class Generator {
     }
     auto config = frame_config(options_);
     if (!config) return Error{config.error()};
-    auto traffic =
-        Traffic::make(*config, options_.flows, options_.queues, options_.reflect, *send);
+    auto traffic = Traffic::make(*config, options_.flows, options_.queues, options_.reflect, *send);
     if (!traffic) return Error{traffic.error()};
     traffic_ = std::move(*traffic);
     return Ok{};
@@ -171,22 +169,26 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--device", options.devices,
                  "PCI address or vdev (net_vhost0,iface=/path); repeated, numbered from 0")
       ->required();
-  app.add_option("--subject", options.subjects,
-                 "NAME=OUT,BACK[,PIDFILE]: devices it is between, and its process once it is ready, "
-                 "stopped while others are measured; default: the first and the last device");
+  app.add_option(
+      "--subject", options.subjects,
+      "NAME=OUT,BACK[,PIDFILE]: devices it is between, and its process once it is ready, "
+      "stopped while others are measured; default: the first and the last device");
   app.add_option("--wait", options.wait, "Seconds to wait for links and processes");
   app.add_option("--client", options.client, "First client address; up to 4096 follow");
   app.add_option("--destination", options.destination, "Where to: a VIP, in the clients' family");
   app.add_option("--port", options.port, "Destination port")->check(CLI::Range(1, 65535));
   app.add_option("--destination-mac", options.destination_mac, "MAC of the subject's first port");
   app.add_option("--source-mac", options.source_mac, "MAC of the generator");
-  app.add_option("--kind", options.kind, "What to send")->check(CLI::IsMember({"tcp", "syn", "udp"}));
-  app.add_option("--size", options.size,
-                 "Bytes on the wire, FCS included, to 1518, or imix; at least 64, IPv6: 74 with UDP, "
-                 "78 with TCP");
+  app.add_option("--kind", options.kind, "What to send")
+      ->check(CLI::IsMember({"tcp", "syn", "udp"}));
+  app.add_option(
+      "--size", options.size,
+      "Bytes on the wire, FCS included, to 1518, or imix; at least 64, IPv6: 74 with UDP, "
+      "78 with TCP");
   app.add_option("--flows", options.flows, "Flows")->check(CLI::Range(1u, kMostFlows));
   app.add_option("--queues", options.queues, "Queues of each device")->check(CLI::Range(1, 64));
-  app.add_option("--descriptors", options.descriptors, "Of each queue")->check(CLI::Range(64, 32768));
+  app.add_option("--descriptors", options.descriptors, "Of each queue")
+      ->check(CLI::Range(64, 32768));
   app.add_option("--buffers", options.buffers, "Packet buffers to send from")
       ->check(CLI::Range(2048, 4194304));
   app.add_flag("--reflect", options.reflect,
@@ -218,9 +220,10 @@ Status check(Options& options) {
     return Error{"--needed is more than --trials"};
   const double most = options.search ? options.measure.most_rate : options.rate;
   if (most * options.seconds >= 4e9) {
-    return Error{fmt::format("rate times seconds must stay below 4e9, the sequence numbers of a trial; "
-                             "lower {} or --seconds",
-                             options.search ? "--most-rate" : "--rate")};
+    return Error{
+        fmt::format("rate times seconds must stay below 4e9, the sequence numbers of a trial; "
+                    "lower {} or --seconds",
+                    options.search ? "--most-rate" : "--rate")};
   }
   return Ok{};
 }
@@ -239,8 +242,7 @@ Status run(Options& options) {
 }  // namespace sluice::generator
 
 int main(int argc, char** argv) {
-  CLI::App app{
-      "Sends paced flows through a gateway and prints loss, order and latency as JSON."};
+  CLI::App app{"Sends paced flows through a gateway and prints loss, order and latency as JSON."};
   sluice::generator::Options options;
   sluice::generator::add_options(app, options);
   CLI11_PARSE(app, argc, argv);

@@ -11,8 +11,8 @@
 namespace sluice::generator {
 namespace {
 
-// A poller that lost its CPU for so long may have lost packets by it. Such a trial is repeated, but not
-// for ever.
+// A poller that lost its CPU for so long may have lost packets by it. Such a trial is repeated, but
+// not for ever.
 constexpr std::uint64_t kDisturbedNs = 20'000;
 constexpr unsigned kMostRepeats = 5;
 constexpr double kStrictPrecision = 0.05;  // Strict zero is not stable enough for more.
@@ -116,8 +116,8 @@ std::string measured_json(const std::string& subject, const Measured& measured, 
       R"({{"subject":"{}","rate_pps":{:.0f},"strict_zero_pps":{:.0f},"flood_pps":{:.0f},)"
       R"("generator_limited":{},"reordered":{},"misdirected":{},"repeated":{},"disturbed":{},"latency_at_pps":{:.0f},"latency_us":{}}})",
       subject, measured.rate, measured.strict_zero, measured.flood, measured.generator_limited,
-      measured.reordered, measured.misdirected, measured.repeated, measured.disturbed, measured.latency_rate,
-      latency_json(measured.latency, hz));
+      measured.reordered, measured.misdirected, measured.repeated, measured.disturbed,
+      measured.latency_rate, latency_json(measured.latency, hz));
 }
 
 }  // namespace sluice::generator

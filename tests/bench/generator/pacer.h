@@ -1,8 +1,9 @@
 // Pacer: how many packets should have been sent by now, from the time-stamp counter.
 //
 // Thread: one. Units: cycles of the time-stamp counter, packets. No division after construction.
-// A sender that was held up (lost its CPU) must not pour out what it missed: that would be loss at the
-// receiver that no steady rate makes. What it is behind beyond kMostBehind is skipped, and counted.
+// A sender that was held up (lost its CPU) must not pour out what it missed: that would be loss at
+// the receiver that no steady rate makes. What it is behind beyond kMostBehind is skipped, and
+// counted.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // RateSearch: bisection for the highest rate at which enough trials pass.
 //
 // Thread: one; pure. Units: packets per second.
-// A rate passes when `needed` of at most `trials` trials do; what can no longer change the outcome is
-// not tried.
+// A rate passes when `needed` of at most `trials` trials do; what can no longer change the outcome
+// is not tried.
 #pragma once
 
 namespace sluice::generator {

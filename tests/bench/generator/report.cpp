@@ -6,10 +6,10 @@ namespace sluice::generator {
 
 std::string latency_json(const Histogram& latency, std::uint64_t hz) {
   const double unit = 16e6 / static_cast<double>(hz);
-  return fmt::format(
-      R"({{"min":{:.2f},"median":{:.2f},"p99":{:.2f},"p99_9":{:.2f},"max":{:.2f}}})",
-      unit * latency.minimum(), unit * latency.percentile(0.5), unit * latency.percentile(0.99),
-      unit * latency.percentile(0.999), unit * latency.maximum());
+  return fmt::format(R"({{"min":{:.2f},"median":{:.2f},"p99":{:.2f},"p99_9":{:.2f},"max":{:.2f}}})",
+                     unit * latency.minimum(), unit * latency.percentile(0.5),
+                     unit * latency.percentile(0.99), unit * latency.percentile(0.999),
+                     unit * latency.maximum());
 }
 
 std::string trial_json(const std::string& subject, const Trial& trial, std::uint64_t hz) {
@@ -26,7 +26,7 @@ std::string trial_json(const std::string& subject, const Trial& trial, std::uint
       subject, trial.asked_rate, trial.seconds, trial.offered, trial.refused, trial.skipped,
       received.packets, trial.lost(), trial.loss(), received.reordered, received.duplicated,
       received.misdirected, received.other, trial.offered_rate(), trial.rate(), trial.kept_up(),
-      static_cast<double>(trial.waited_ns) / 1e3,       latency_json(received.latency, hz), queues);
+      static_cast<double>(trial.waited_ns) / 1e3, latency_json(received.latency, hz), queues);
 }
 
 }  // namespace sluice::generator

@@ -1,6 +1,6 @@
-// Subject: what is measured - a gateway, or the reference in its place - as the generator sees it: the
-// port it sends to, the port it expects the packets back at, and the process, which is stopped while
-// another one is measured, so that two can share a CPU and be measured in turn.
+// Subject: what is measured - a gateway, or the reference in its place - as the generator sees it:
+// the port it sends to, the port it expects the packets back at, and the process, which is stopped
+// while another one is measured, so that two can share a CPU and be measured in turn.
 //
 // Thread: main. Ownership: its ports; lets the process go on when it ends.
 // Errors: say what could not be reached.
@@ -15,8 +15,8 @@
 
 namespace sluice::generator {
 
-// "NAME=OUT,BACK[,PIDFILE]": numbers of --device arguments. The file comes to be when the subject is
-// ready, and has the process's number.
+// "NAME=OUT,BACK[,PIDFILE]": numbers of --device arguments. The file comes to be when the subject
+// is ready, and has the process's number.
 struct SubjectSpec {
   std::string name;
   unsigned out = 0, back = 0;

@@ -55,9 +55,8 @@ unsigned Sender<Family>::queue_of(Client client) const {
   typename Family::Address address = address_;
   write32(address.data() + Family::kAddressBytes - 4, first_client_ + client.number);
   const Toeplitz& toeplitz = plan_.steering.toeplitz();
-  return plan_.steering.owner(
-      fixed_hash_ ^ toeplitz.template source<Family>(address) ^
-      toeplitz.template source_port<Family>(Be16::from_host(client.port)));
+  return plan_.steering.owner(fixed_hash_ ^ toeplitz.template source<Family>(address) ^
+                              toeplitz.template source_port<Family>(Be16::from_host(client.port)));
 }
 
 template <typename Family>
@@ -145,8 +144,8 @@ bool Receiver<Family>::account(rte_mbuf* packet, std::uint32_t time) {
   const Stamp stamp = plan_.frames.stamp(found);
   const std::uint32_t flow = plan_.schedule.packet(stamp.sequence).flow;
   const Client client = plan_.flows.client(flow);
-  if (!(reflect_ ? plan_.frames.to_client(found, client)
-                 : plan_.frames.from_client(found, client))) [[unlikely]] {
+  if (!(reflect_ ? plan_.frames.to_client(found, client) : plan_.frames.from_client(found, client)))
+      [[unlikely]] {
     ++received_.misdirected;
     return false;
   }

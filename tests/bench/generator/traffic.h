@@ -1,11 +1,12 @@
-// Traffic: the two sides of a trial. Sender writes and sends what the pacer says; Receiver takes what
-// comes back apart by its stamp, and, where the gateway translates, answers in the backends' place.
+// Traffic: the two sides of a trial. Sender writes and sends what the pacer says; Receiver takes
+// what comes back apart by its stamp, and, where the gateway translates, answers in the backends'
+// place.
 //
 // Thread: one for each object; both may be on one thread, polled in turn.
 // Ownership: refers to ports, pools, frames and plans, which outlive them.
 // Shapes: with several queues a packet goes to the queue of its flow's Toeplitz hash (Microsoft's
-//   default key, an indirection table of 512 entries that takes the queues in turn), as a NIC with RSS
-//   at the other end would have it.
+//   default key, an indirection table of 512 entries that takes the queues in turn), as a NIC with
+//   RSS at the other end would have it.
 #pragma once
 
 #include <rte_mbuf.h>

@@ -14,8 +14,8 @@
 namespace sluice::generator {
 namespace {
 
-constexpr double kQuietSeconds = 0.02;   // Nothing for so long: nothing is on its way any more.
-constexpr double kDrainSeconds = 0.5;    // At most.
+constexpr double kQuietSeconds = 0.02;  // Nothing for so long: nothing is on its way any more.
+constexpr double kDrainSeconds = 0.5;   // At most.
 constexpr double kOpeningRate = 500e3;
 constexpr unsigned kOpenings = 4;
 
@@ -30,7 +30,8 @@ void clear_buffers(rte_mempool* pool) {
 // Frees what still comes from an earlier trial.
 void discard(const EthernetPort& port) {
   rte_mbuf* packets[64];
-  const std::uint64_t end = rte_rdtsc() + static_cast<std::uint64_t>(0.005 * static_cast<double>(rte_get_tsc_hz()));
+  const std::uint64_t end =
+      rte_rdtsc() + static_cast<std::uint64_t>(0.005 * static_cast<double>(rte_get_tsc_hz()));
   do {
     for (std::uint16_t queue = 0; queue < port.queues(); ++queue) {
       const unsigned count = rte_eth_rx_burst(port.id(), queue, packets, 64);
@@ -53,8 +54,7 @@ class TrafficOf final : public Traffic {
         hz_(rte_get_tsc_hz()) {}
 
   Trial open_flows(const Subject& subject) override {
-    const Schedule schedule =
-        Schedule::opening(flows_, frames_.tcp() && config_.kind != Kind::syn);
+    const Schedule schedule = Schedule::opening(flows_, frames_.tcp() && config_.kind != Kind::syn);
     for (unsigned i = 0;; ++i) {
       Trial trial = run(subject, schedule, kOpeningRate, 1e6);
       if (trial.lost() == 0 || i + 1 == kOpenings) return trial;
@@ -75,12 +75,12 @@ class TrafficOf final : public Traffic {
 
   Trial run(const Subject& subject, const Schedule& schedule, double rate, double seconds) {
     const TrafficPlan<Family> plan{frames_, flows_, schedule, steering_};
-    auto sender = std::make_unique<Sender<Family>>(plan, config_, subject.out(), pool_,
-                                                   Pacer(rate, hz_));
+    auto sender =
+        std::make_unique<Sender<Family>>(plan, config_, subject.out(), pool_, Pacer(rate, hz_));
     auto receiver =
         std::make_unique<Receiver<Family>>(plan, subject.out(), subject.back(), reflect_);
-    Running running{sender.get(), receiver.get(), {false}, cycles(kQuietSeconds),
-                    cycles(kDrainSeconds)};
+    Running running{
+        sender.get(), receiver.get(), {false}, cycles(kQuietSeconds), cycles(kDrainSeconds)};
     discard(subject.out());
     discard(subject.back());
 
@@ -158,9 +158,8 @@ Result<std::unique_ptr<Traffic>> Traffic::make(const FrameConfig& config, std::u
   auto plan = FlowPlan::make(flows);
   if (!plan) return Error{plan.error()};
   clear_buffers(pool);
-  return config.first_client.is_v4()
-             ? make_traffic<Ipv4>(config, *plan, queues, reflect, pool)
-             : make_traffic<Ipv6>(config, *plan, queues, reflect, pool);
+  return config.first_client.is_v4() ? make_traffic<Ipv4>(config, *plan, queues, reflect, pool)
+                                     : make_traffic<Ipv6>(config, *plan, queues, reflect, pool);
 }
 
 }  // namespace sluice::generator

@@ -2,8 +2,8 @@
 //
 // Thread: main, an EAL lcore; with a second lcore the receiver runs there.
 // Ownership: Traffic holds the pools' contents and the frames; ports and pools outlive it.
-// Units: packets per second, seconds. A packet that the first queue refuses is lost: the subject did
-// not take it.
+// Units: packets per second, seconds. A packet that the first queue refuses is lost: the subject
+// did not take it.
 #pragma once
 
 #include <rte_mempool.h>
@@ -20,14 +20,12 @@ namespace sluice::generator {
 struct Trial {
   double asked_rate = 0, seconds = 0;
   std::uint64_t offered = 0, refused = 0;
-  std::uint64_t skipped = 0;  // Due, but the generator was late.
+  std::uint64_t skipped = 0;    // Due, but the generator was late.
   std::uint64_t waited_ns = 0;  // The generator's and the subject's pollers, for a CPU others had.
   std::vector<std::uint64_t> sent_by_queue;
   Received received;
 
-  std::uint64_t lost() const {
-    return offered > received.packets ? offered - received.packets : 0;
-  }
+  std::uint64_t lost() const { return offered > received.packets ? offered - received.packets : 0; }
   double loss() const {
     return offered == 0 ? 1 : static_cast<double>(lost()) / static_cast<double>(offered);
   }

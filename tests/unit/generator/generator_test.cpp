@@ -1,4 +1,5 @@
-// The arithmetic of the generator of scripts/line-rate: flows, pacing, percentiles, bisection, frames.
+// The arithmetic of the generator of scripts/line-rate: flows, pacing, percentiles, bisection,
+// frames.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -140,7 +141,8 @@ TEST(Pacer, KeepsTheRate) {
     Pacer pacer(rate, kHz);
     pacer.start(12345);
     std::uint64_t sent = 0;
-    const std::uint64_t step = 500, steps = 2'600'000;  // Half a second, and a bit over two for few.
+    const std::uint64_t step = 500,
+                        steps = 2'600'000;  // Half a second, and a bit over two for few.
     const std::uint64_t stride = rate < 1e5 ? 10 * step : step;
     for (std::uint64_t i = 0; i <= steps; ++i) sent += pacer.take(12345 + i * stride);
     const double expected = rate * static_cast<double>(steps * stride) / static_cast<double>(kHz);
@@ -245,9 +247,12 @@ TYPED_TEST_SUITE(FramesOf, Families);
 TYPED_TEST(FramesOf, AreRightAndKnownAgain) {
   const std::string least = std::to_string(smallest_size(TestFixture::kIpv6, Kind::udp));
   const std::string least_tcp = std::to_string(smallest_size(TestFixture::kIpv6, Kind::tcp));
-  for (const auto& [kind, size] : std::vector<std::pair<Kind, std::string>>{
-           {Kind::udp, least}, {Kind::tcp, least_tcp}, {Kind::syn, least_tcp}, {Kind::udp, "1518"},
-           {Kind::tcp, "570"}, {Kind::udp, "imix"}}) {
+  for (const auto& [kind, size] : std::vector<std::pair<Kind, std::string>>{{Kind::udp, least},
+                                                                            {Kind::tcp, least_tcp},
+                                                                            {Kind::syn, least_tcp},
+                                                                            {Kind::udp, "1518"},
+                                                                            {Kind::tcp, "570"},
+                                                                            {Kind::udp, "imix"}}) {
     const auto frames = TestFixture::make(kind, size);
     for (const bool syn : {false, true}) {
       std::vector<std::uint8_t> buffer(2048);
