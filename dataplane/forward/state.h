@@ -157,6 +157,17 @@ class ForwardingState {
     return hash_of<Family>(address.data(), protocol, port);
   }
   void prefetch_vip(std::uint32_t hash) const { vips_.prefetch(hash); }
+  // Begins to load the block; for find_vip() of the same hash.
+  const VipBlock* vip_candidate(std::uint32_t hash) const { return vips_.candidate(hash); }
+  template <typename Family>
+  const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol,
+                           Be16 port, std::uint32_t hash, const VipBlock* candidate) const {
+    if (candidate == nullptr) return nullptr;
+    if (candidate->port == port && candidate->protocol == protocol &&
+        is<Family>(candidate->address, address)) [[likely]]
+      return candidate;
+    return find_vip<Family>(address, protocol, port, hash);
+  }
   template <typename Family>
   const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol,
                            Be16 port, std::uint32_t hash) const {
@@ -187,6 +198,9 @@ class ForwardingState {
   const BackendRecord* backend(std::uint32_t id) const {
     const BackendRecord* record = backends_.find(id);
     return record != nullptr && record->address_bytes != 0 ? record : nullptr;
+  }
+  void prefetch_backend(std::uint32_t id) const {
+    if (const BackendRecord* record = backends_.find(id)) __builtin_prefetch(record);
   }
   // nullptr unless backend(id) says that it has one.
   const OverlayRecord* overlay(std::uint32_t id) const { return overlays_.find(id); }

@@ -107,41 +107,51 @@ inline std::uint8_t* put_udp(std::uint8_t* end, Be16 destination, std::uint32_t 
   return end - sizeof(udp);
 }
 
+// Put together in registers and stored in words: a header built in memory byte by byte and read
+// back in words for its checksum would wait for the stores.
 template <typename Outer>
 std::uint8_t* put_ip(std::uint8_t* end, const OuterHeader<Outer>& outer, const InnerPacket& inner,
                      std::uint8_t protocol, std::uint32_t payload) {
-  IpHeader<Outer> ip;
+  std::uint8_t* at = end - sizeof(IpHeader<Outer>);
   if constexpr (Outer::kAddressBytes == 4) {
-    ip.version_ihl = 0x45;
-    ip.tos = inner.traffic_class;
-    ip.total_length = Be16::from_host(static_cast<std::uint16_t>(sizeof(ip) + payload));
-    ip.id = Be16::from_host(inner.may_fragment ? outer.id : std::uint16_t{0});
-    ip.fragment = Be16::from_host(inner.may_fragment ? std::uint16_t{0} : kIpv4DontFragment);
-    ip.ttl = kTunnelTtl;
-    ip.protocol = protocol;
-    ip.checksum = Be16{};
+    const Be16 length = Be16::from_host(static_cast<std::uint16_t>(sizeof(Ipv4Header) + payload));
+    const Be16 id = Be16::from_host(inner.may_fragment ? outer.id : std::uint16_t{0});
+    const Be16 fragment =
+        Be16::from_host(inner.may_fragment ? std::uint16_t{0} : kIpv4DontFragment);
+    const std::uint32_t first =
+        0x45u | std::uint32_t{inner.traffic_class} << 8 | std::uint32_t{length.raw} << 16;
+    const std::uint32_t second = id.raw | std::uint32_t{fragment.raw} << 16;
+    std::uint32_t third = std::uint32_t{kTunnelTtl} | std::uint32_t{protocol} << 8;
+    std::uint32_t source, destination;
+    std::memcpy(&source, outer.source.data(), sizeof(source));
+    std::memcpy(&destination, outer.destination.data(), sizeof(destination));
+    const std::uint64_t sum =
+        std::uint64_t{first} + second + third + source + std::uint64_t{destination};
+    third |= std::uint32_t{static_cast<std::uint16_t>(~fold(sum))} << 16;
+    const std::uint64_t head = first | std::uint64_t{second} << 32;
+    const std::uint64_t tail = third | std::uint64_t{source} << 32;
+    std::memcpy(at, &head, sizeof(head));
+    std::memcpy(at + 8, &tail, sizeof(tail));
+    std::memcpy(at + 16, &destination, sizeof(destination));
   } else {
-    write32(ip.version_class_label,
-            6u << 28 | std::uint32_t{inner.traffic_class} << 20 | (outer.entropy & 0xfffff));
-    ip.payload_length = Be16::from_host(static_cast<std::uint16_t>(payload));
-    ip.next_header = protocol;
-    ip.hop_limit = kTunnelTtl;
+    const std::uint32_t first = __builtin_bswap32(
+        6u << 28 | std::uint32_t{inner.traffic_class} << 20 | (outer.entropy & 0xfffff));
+    const Be16 length = Be16::from_host(static_cast<std::uint16_t>(payload));
+    const std::uint64_t head = first | std::uint64_t{length.raw} << 32 |
+                               std::uint64_t{protocol} << 48 | std::uint64_t{kTunnelTtl} << 56;
+    std::memcpy(at, &head, sizeof(head));
+    std::memcpy(at + 8, outer.source.data(), Outer::kAddressBytes);
+    std::memcpy(at + 24, outer.destination.data(), Outer::kAddressBytes);
   }
-  std::memcpy(ip.source, outer.source.data(), Outer::kAddressBytes);
-  std::memcpy(ip.destination, outer.destination.data(), Outer::kAddressBytes);
-  if constexpr (Outer::kAddressBytes == 4) {
-    ip.checksum = header_checksum(reinterpret_cast<const std::uint8_t*>(&ip), sizeof(ip));
-  }
-  std::memcpy(end - sizeof(ip), &ip, sizeof(ip));
-  return end - sizeof(ip);
+  return at;
 }
 
 }  // namespace encapsulate_detail
 
 // Writes the headers before `l3` and gives where the frame begins now.
 template <typename Outer>
-std::uint8_t* encapsulate(std::uint8_t* l3, const OuterHeader<Outer>& outer,
-                          const InnerPacket& inner) {
+inline std::uint8_t* encapsulate(std::uint8_t* l3, const OuterHeader<Outer>& outer,
+                                 const InnerPacket& inner) {
   using namespace encapsulate_detail;
   std::uint8_t* at = l3;
   std::uint32_t payload = inner.l3_bytes;
@@ -190,15 +200,16 @@ std::uint8_t* encapsulate(std::uint8_t* l3, const OuterHeader<Outer>& outer,
 // One hop older, before it goes into a tunnel.
 template <typename Family>
 void age_one_hop(std::uint8_t* l3) {
-  auto& ip = *reinterpret_cast<IpHeader<Family>*>(l3);
   if constexpr (Family::kAddressBytes == 4) {
-    const Be16 before{static_cast<std::uint16_t>(ip.ttl | ip.protocol << 8)};
-    --ip.ttl;
-    ChecksumDelta delta;
-    delta.replace(before, Be16{static_cast<std::uint16_t>(ip.ttl | ip.protocol << 8)});
-    ip.checksum = delta.apply(ip.checksum);
+    // TTL, protocol, checksum: in packet order one less in the first is one more in the last.
+    std::uint32_t word;
+    std::memcpy(&word, l3 + 8, sizeof(word));
+    std::uint32_t checksum = (word >> 16) + 1;
+    checksum += checksum >= 0xffff;
+    word = ((word - 1) & 0xffff) | checksum << 16;
+    std::memcpy(l3 + 8, &word, sizeof(word));
   } else {
-    --ip.hop_limit;
+    --reinterpret_cast<Ipv6Header*>(l3)->hop_limit;
   }
 }
 

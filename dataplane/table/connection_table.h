@@ -102,6 +102,13 @@ class ConnectionTable {
   Hash add(Batch& batch, const Key& key) const;  // batch.count is below kMax.
   void find(Batch& batch) const;
 
+  // The same without a Batch, for arrays of the caller's own: hash() and prefetch() of all of them,
+  // then this.
+  Hash hash(const FlowWords<Family>& words) const { return hash_words(words); }
+  void find(const FlowWords<Family>* words, const Hash* hashes, unsigned count, Slot* slots) const {
+    search_(table_, words->data(), hashes->bucket, count, slots);
+  }
+
   // Called before an entry is dropped to make room, at most once in an insert(): lets the caller
   // free its NAT record. Of a flow with two weak entries, inserting the second may drop the first.
   // It must not touch the table; entries to be erased with it go through erase() afterwards.
@@ -118,6 +125,15 @@ class ConnectionTable {
   FlowLink link(Slot slot) const { return flow_meta::link(at(slot).meta()); }
   FlowState state(Slot slot) const { return at(slot).state(); }
   std::uint16_t age(Slot slot) const { return flow_meta::age(at(slot).meta()); }
+  struct Status {
+    FlowLink link;
+    FlowState state;
+    std::uint16_t age;
+  };
+  Status status(Slot slot) const {  // The three above, by one load.
+    const std::uint64_t meta = at(slot).meta();
+    return {flow_meta::link(meta), flow_meta::state(meta), flow_meta::age(meta)};
+  }
   Entry entry(Slot slot) const { return unpack(at(slot).words); }
   void set_link(Slot slot, FlowLink link);
   // Refreshes the age, and sets the state (not to empty); keeps the count of weak entries.

@@ -86,14 +86,20 @@ constexpr std::uint16_t age(std::uint64_t meta) {
 template <typename Family>
 using FlowWords = std::array<std::uint64_t, Family::kAddressBytes == 4 ? 2 : 4>;
 
+// In registers: what is stored field by field and read back as words waits for the stores.
 template <typename Family>
 inline FlowWords<Family> flow_words(const FlowKey<Family>& key) {
-  FlowWords<Family> words{};
-  std::memcpy(words.data(), key.client.data(), Family::kAddressBytes);
   const std::uint64_t ports = key.client_port.raw | std::uint64_t{key.vip_port.raw} << 16;
-  words[words.size() - 2] |= ports << (Family::kAddressBytes == 4 ? 32 : 0);
-  words.back() = key.vip_id & flow_meta::kVipMask;
-  return words;
+  const std::uint64_t id = key.vip_id & flow_meta::kVipMask;
+  if constexpr (Family::kAddressBytes == 4) {
+    std::uint32_t address;
+    std::memcpy(&address, key.client.data(), sizeof(address));
+    return {address | ports << 32, id};
+  } else {
+    std::uint64_t address[2];
+    std::memcpy(address, key.client.data(), sizeof(address));
+    return {address[0], address[1], ports, id};
+  }
 }
 
 template <typename Family>
