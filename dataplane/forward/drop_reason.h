@@ -42,7 +42,6 @@ namespace sluice {
   X(fragment_overlap, "fragment-overlap", "fragments of one datagram overlap, repeat, or disagree about its end") \
   X(fragment_timeout, "fragment-timeout", "the first fragment of the datagram did not come in time, or its flow is unknown") \
   X(fragment_store_full, "fragment-store-full", "more fragmented datagrams, or fragments of one, than there is room for") \
-  X(fragment_to_vip, "fragment-to-vip", "fragments to a VIP are not served; lower the sender's MTU")            \
   /* Which VIP */                                                                                               \
   X(martian_source, "martian-source", "the source is an address of this gateway or one no host may have")       \
   X(unserved_port, "unserved-port", "no Service has this port of the VIP; see `sluice get vips`")               \
@@ -68,7 +67,8 @@ namespace sluice {
   X(dsr_backend_unresolved, "dsr-backend-unresolved", "the backend's MAC address is not known yet; see `ip neigh`") \
   X(too_big, "too-big", "longer than the MTU of the way to the backend or client; the sender is told where that is allowed") \
   X(tunnel_no_source, "tunnel-no-source", "the egress port has no address of the tunnel's family; give the port one with `ip addr add` or set dataplane.tunnel.sources") \
-  X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for tunnel headers before the packet") \
+  X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for the longer headers before the packet") \
+  X(udp_no_checksum, "udp-no-checksum", "UDP without checksum cannot cross to IPv6 in fragments or several buffers") \
   X(proxy_headroom, "proxy-headroom", "the buffer has no room for a PROXY protocol header before the packet")   \
   /* Outside the pipeline */                                                                                    \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \
