@@ -65,7 +65,8 @@ bed_kill() {
 bed_stop() {
   local code=$? name ns
   set +e
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap "" INT TERM  # A second one must not stop the cleaning up.
   for name in "${!BED_PIDS[@]}"; do kill "${BED_PIDS[$name]}" 2>/dev/null; done
   for name in "${!BED_PIDS[@]}"; do
     for _ in $(seq 60); do kill -0 "${BED_PIDS[$name]}" 2>/dev/null || break; sleep 0.05; done
