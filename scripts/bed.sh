@@ -66,7 +66,7 @@ bed_stop() {
   local code=$? name ns
   set +e
   trap - EXIT
-  trap "" INT TERM  # A second one must not stop the cleaning up.
+  trap "" INT TERM
   for name in "${!BED_PIDS[@]}"; do kill "${BED_PIDS[$name]}" 2>/dev/null; done
   for name in "${!BED_PIDS[@]}"; do
     for _ in $(seq 60); do kill -0 "${BED_PIDS[$name]}" 2>/dev/null || break; sleep 0.05; done
@@ -127,8 +127,8 @@ bed_begin() {
   BED=sluice-$1-$$
   BED_DIR=$(mktemp -d "${TMPDIR:-/tmp}/$BED.XXXXXX")
   trap bed_stop EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
+  trap 'trap "" INT TERM; exit 130' INT  # A second signal must not stop the cleaning up.
+  trap 'trap "" INT TERM; exit 143' TERM
 }
 
 # bed_start NAME [BACKENDS]: namespaces client, net, gw and b1 to bN; nothing runs in them yet.
