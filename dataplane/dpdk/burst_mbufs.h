@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "dataplane/dpdk/fragment_field.h"
 #include "dataplane/forward/burst.h"
 
 namespace sluice {
@@ -26,6 +27,7 @@ inline void add_to_burst(Burst& burst, rte_mbuf* packet, bool steered) {
   burst.tailroom[i] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
   burst.in_port[i] = packet->port;
   burst.steered[i] = steered;
+  burst.fragment[i] = take_fragment_hint(packet);
 }
 
 // The pipeline may have taken a tag off, put a tunnel's headers in front, or made a packet into its

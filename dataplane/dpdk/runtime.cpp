@@ -15,6 +15,7 @@
 #include <cstring>
 #include <thread>
 
+#include "dataplane/dpdk/fragment_field.h"
 #include "dataplane/dpdk/table_memory.h"
 #include "dataplane/kernel/fib.h"
 #include "proto/address.h"
@@ -180,6 +181,7 @@ Status Runtime::make_routing() {
 }
 
 Status Runtime::make_workers() {
+  if (Status status = register_fragment_field(); !status) return status;
   PipelineConfig common;
   if (getrandom(common.secret, sizeof(common.secret), 0) != sizeof(common.secret)) {
     return Error{std::string("the kernel gives no random bytes: ") + std::strerror(errno)};

@@ -88,7 +88,9 @@ unsigned Worker::poll(Ticks now) {
     for (unsigned i = 0; i < count; ++i) transmitter_.add(packets[i]->port, packets[i]);
     total += count;
   }
+  process_released(state, now);
   transmitter_.flush();
+  free_expired();
   if (pipeline_->sweep(state, now)) sweep_rounds_.fetch_add(1, std::memory_order_release);
   return total;
 }
@@ -98,6 +100,25 @@ void Worker::process(rte_mbuf** packets, unsigned count, bool steered, const For
   fill(packets, count, steered);
   pipeline_->process(burst_, state, *exchange_.routing, now);
   dispatch();
+}
+
+void Worker::process_released(const ForwardingState& state, Ticks now) {
+  ReleasedFragment released[Burst::kMax];
+  rte_mbuf* packets[Burst::kMax];
+  const unsigned count = pipeline_->take_released(released, Burst::kMax);
+  if (count == 0) [[likely]]
+    return;
+  for (unsigned i = 0; i < count; ++i) {
+    packets[i] = static_cast<rte_mbuf*>(released[i].handle);
+    put_fragment_hint(packets[i], released[i].hint);
+  }
+  process(packets, count, true, state, now);
+}
+
+void Worker::free_expired() {
+  void* expired[Burst::kMax];
+  const unsigned count = pipeline_->take_expired(expired, Burst::kMax);
+  for (unsigned i = 0; i < count; ++i) rte_pktmbuf_free(static_cast<rte_mbuf*>(expired[i]));
 }
 
 void Worker::fill(rte_mbuf** packets, unsigned count, bool steered) {
@@ -121,6 +142,7 @@ void Worker::dispatch() {
         transmitter_.add(burst_.out_port[i], take_from_burst(burst_, i));
         break;
       case Verdict::hand_over:
+        if (!burst_.fragment[i].empty()) put_fragment_hint(packet, burst_.fragment[i]);
         to_worker_[burst_.out_worker[i]].add(packet);
         break;
       case Verdict::punt:
@@ -130,6 +152,8 @@ void Worker::dispatch() {
         take_from_burst(burst_, i);
         packet->hash.usr = burst_.next_hop[i];
         unresolved_.add(packet);
+        break;
+      case Verdict::hold:
         break;
       case Verdict::drop:
       case Verdict::pending:

@@ -49,6 +49,9 @@ class Worker {
   unsigned poll(Ticks now);
   void process(rte_mbuf** packets, unsigned count, bool steered, const ForwardingState& state,
                Ticks now);
+  // Fragments whose first one has come, and those that nobody waits for any more.
+  void process_released(const ForwardingState& state, Ticks now);
+  void free_expired();
   void fill(rte_mbuf** packets, unsigned count, bool steered);
   void dispatch();
   void hand_over();

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "dataplane/forward/drop_reason.h"
+#include "dataplane/forward/fragment_hint.h"
 #include "dataplane/forward/routing.h"
 
 namespace sluice {
@@ -26,6 +27,7 @@ enum class Verdict : std::uint8_t {
   hand_over,    // To worker out_worker[i], which processes it from the start.
   resolve,  // To the slow path: wait for the neighbour of next_hop[i]; the packet is complete but
             // for its MACs.
+  hold,     // A fragment, kept as it is until the pipeline gives its handle back: see pipeline.h.
 };
 
 struct Burst {
@@ -44,6 +46,9 @@ struct Burst {
       {};  // Bytes that may be written behind data + length; 0 is always right.
   std::uint16_t in_port[kMax];  // DPDK port number.
   bool steered[kMax];           // Already with its owner: handed over, or hashed by the NIC.
+  // Of a fragment that was handed over or released: as it was then; else empty. What is handed over
+  // takes it along.
+  FragmentHint fragment[kMax] = {};
   std::uint32_t milliseconds = 0;  // The real time, modulo 2^32: the clock that backends are shown.
 
   // Filled by the pipeline.

@@ -42,7 +42,6 @@ namespace sluice {
   X(fragment_overlap, "fragment-overlap", "fragments of one datagram overlap, repeat, or disagree about its end") \
   X(fragment_timeout, "fragment-timeout", "the first fragment of the datagram did not come in time, or its flow is unknown") \
   X(fragment_store_full, "fragment-store-full", "more fragmented datagrams, or fragments of one, than there is room for") \
-  X(fragment_to_vip, "fragment-to-vip", "fragments to a VIP are not served; lower the sender's MTU")            \
   /* Which VIP */                                                                                               \
   X(martian_source, "martian-source", "the source is an address of this gateway or one no host may have")       \
   X(unserved_port, "unserved-port", "no Service has this port of the VIP; see `sluice get vips`")               \

@@ -109,7 +109,7 @@ void FragmentStore<Family>::expire(Ticks now) {
 }
 
 template <typename Family>
-unsigned FragmentStore<Family>::take_released(Released* out, unsigned max) {
+unsigned FragmentStore<Family>::take_released(ReleasedFragment* out, unsigned max) {
   unsigned count = 0;
   for (Node node; count < max && take(released_, node); ++count) {
     out[count] = {node.handle, node.hint};
@@ -221,7 +221,8 @@ bool FragmentStore<Family>::fits(const Datagram& datagram, Range range, bool mor
 
 template <typename Family>
 bool FragmentStore<Family>::name_flow(Datagram& datagram, const Piece& piece) {
-  datagram.hint = {0, piece.source_port, piece.destination_port, piece.protocol, 1};
+  datagram.hint = {0,    piece.source_port, piece.destination_port, piece.protocol,
+                   true, piece.by_software};
   datagram.id_taken = take_id(datagram.hint.id);
   return datagram.id_taken;
 }

@@ -19,30 +19,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <type_traits>
 #include <vector>
 
 #include "dataplane/forward/drop_reason.h"
+#include "dataplane/forward/fragment_hint.h"
 #include "dataplane/packet/family.h"
 #include "dataplane/table/keyed_hash.h"
 
 namespace sluice {
-
-// What a fragment belongs to: the transport's ports, and the id that is to stand in its header.
-struct FragmentHint {
-  std::uint32_t id = 0;  // Host order; IPv4: 16 bits.
-  Be16 source_port{}, destination_port{};
-  std::uint8_t protocol = 0;
-  std::uint8_t known = 0;  // 0: nothing of the above holds.
-};
-static_assert(sizeof(FragmentHint) == 12 && std::is_trivially_copyable_v<FragmentHint>);
-
-struct FragmentLimits {
-  std::uint32_t datagrams = 2048;        // Of them a quarter may wait for their first fragment.
-  std::uint32_t waiting = 512;           // Fragments, of all datagrams together.
-  Ticks first_within = kTicksPerSecond;  // Since the first fragment seen of a datagram.
-  Ticks complete_within = 30 * kTicksPerSecond;  // Since its first fragment.
-};
 
 template <typename Family>
 class FragmentStore {
@@ -57,6 +41,7 @@ class FragmentStore {
     bool more = false;
     std::uint32_t offset = 0, length = 0;
     Be16 source_port{}, destination_port{};  // Of the first one (offset 0).
+    bool by_software = false;                // As in the hint.
     void* handle = nullptr;
   };
   enum class Fate : std::uint8_t { forward, hold, refuse };
@@ -64,10 +49,6 @@ class FragmentStore {
     Fate fate = Fate::refuse;
     DropReason reason = DropReason::none;  // refuse.
     FragmentHint hint;                     // forward.
-  };
-  struct Released {
-    void* handle;
-    FragmentHint hint;
   };
   struct Expired {
     void* handle;
@@ -84,7 +65,7 @@ class FragmentStore {
   void expire(Ticks now);
 
   // At most `max` of those that wait to be taken; the rest by further calls.
-  unsigned take_released(Released* out, unsigned max);
+  unsigned take_released(ReleasedFragment* out, unsigned max);
   unsigned take_expired(Expired* out, unsigned max);
 
   std::uint32_t in_use() const { return in_use_; }

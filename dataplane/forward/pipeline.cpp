@@ -19,6 +19,8 @@ bool create_flows(WorkerFlows<Family>& flows, std::uint32_t capacity,
   flows.table = ConnectionTable<Family>::create(capacity, config.secret, config.memory,
                                                 config.instruction_set);
   if (flows.table == nullptr) return false;
+  if (!flows.fragments.create(config.fragments, config.worker, config.workers, config.secret))
+    return false;
   std::uint64_t seed;
   std::memcpy(&seed, config.secret, sizeof(seed));
   // Each flow takes two entries.
@@ -69,7 +71,9 @@ bool entry_expired(void* pointer, const typename ConnectionTable<Family>::Entry&
 
 struct Pipeline::Impl {
   Impl(const PipelineConfig& config, WorkerCounters& counters)
-      : context{.config = config,
+      : context{.ipv4 = &ipv4,
+                .ipv6 = &ipv6,
+                .config = config,
                 .counters = counters,
                 .answers = AnswerBudget(config.icmp_per_second)} {
     std::memcpy(&context.spreading_key, config.secret + 8, sizeof(context.spreading_key));
@@ -112,8 +116,13 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
   const NatSources* sources = routing.nat_sources.load(std::memory_order_acquire);
   const TunnelSources* tunnels = routing.tunnel_sources.load(std::memory_order_acquire);
   Pass<Family> pass{burst, context, flows, state, routing, sources, tunnels, now};
+  const bool unusual = context.parsed.unusual != 0;
+  if (unusual) [[unlikely]]
+    gather_fragments(pass);
   find_vips(pass);
   find_replies(pass);
+  if (unusual) [[unlikely]]
+    find_errors(pass);
   hand_over_foreign(pass);
   find_flows(pass);
   decide_flows(pass);
@@ -167,8 +176,29 @@ void Pipeline::Impl::drop(Burst& burst, unsigned p, DropReason reason) {
   context.counters.drops[static_cast<unsigned>(reason)].add(1);
 }
 
+unsigned Pipeline::take_released(ReleasedFragment* out, unsigned max) {
+  const unsigned count = impl_->ipv4.fragments.take_released(out, max);
+  return count + impl_->ipv6.fragments.take_released(out + count, max - count);
+}
+
+unsigned Pipeline::take_expired(void** out, unsigned max) {
+  unsigned count = 0;
+  const auto take = [&](auto& store) {
+    typename std::remove_reference_t<decltype(store)>::Expired expired;
+    for (; count < max && store.take_expired(&expired, 1) == 1; ++count) {
+      out[count] = expired.handle;
+      impl_->context.counters.drops[static_cast<unsigned>(expired.reason)].add(1);
+    }
+  };
+  take(impl_->ipv4.fragments);
+  take(impl_->ipv6.fragments);
+  return count;
+}
+
 bool Pipeline::sweep(const ForwardingState& state, Ticks now) {
   Impl& impl = *impl_;
+  impl.ipv4.fragments.expire(now);
+  impl.ipv6.fragments.expire(now);
   if (now != impl.sweep_tick || !impl.swept_before) {
     const std::size_t buckets = impl.ipv4.table->buckets() + impl.ipv6.table->buckets();
     impl.sweep_budget = impl.swept_before ? buckets / kSweepTicks + 1 : buckets;

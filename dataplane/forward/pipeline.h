@@ -14,6 +14,7 @@
 
 #include "dataplane/forward/burst.h"
 #include "dataplane/forward/counters.h"
+#include "dataplane/forward/fragment_hint.h"
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
 #include "dataplane/table/instruction_set.h"
@@ -28,6 +29,7 @@ struct PipelineConfig {
   std::uint32_t backend_capacity = 65536;
   std::uint32_t icmp_per_second = 1000;    // RST and ICMP made here.
   std::uint32_t new_flows_per_burst = 48;  // Tracked; beyond it NAT refuses, direct return hashes.
+  FragmentLimits fragments;                // Of each family.
   std::uint8_t secret[16] =
       {};  // Keys the connection tables; the same for all workers of a process.
   // By DPDK port number: how flows that enter there are spread over workers.
@@ -50,6 +52,12 @@ class Pipeline {
 
   // Decides every packet of the burst: each has a final verdict afterwards.
   void process(Burst& burst, const ForwardingState& state, const Routing& routing, Ticks now);
+
+  // Handles of packets whose verdict was hold: such as are to be processed again by this pipeline,
+  // as steered and with their hints; and such as were dropped and counted meanwhile. At most `max`;
+  // after every process() and sweep(), until there are none.
+  unsigned take_released(ReleasedFragment* out, unsigned max);
+  unsigned take_expired(void** out, unsigned max);
 
   // Ages the tables a little; once per poll. Returns true when a whole round was completed by this
   // call.

@@ -21,8 +21,11 @@ class Flows {
     counters.bytes_in.add(lane_.bytes[i]);
     const Slot slot = current_slot(i);
     if (slot != kNoSlot) {
-      const FlowLink link = table_.link(slot);
-      if (link.is_nat() ? continue_nat(i, link.index()) : continue_direct(i, slot)) return;
+      const auto status = table_.status(slot);
+      if (status.link.is_nat() ? continue_nat(i, status.link.index())
+                               : continue_direct(i, slot, status)) {
+        return;
+      }
     }
     start(i);
   }
@@ -39,7 +42,7 @@ class Flows {
       end_nat(index, false);
       return unknown_reply(i);
     }
-    if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    if (expires(i)) return refuse_expired(pass_, i);
     set_nat_state(index, saw_backend(record, tcp_view(i), pass_.now));
     lane_.action[i] = Action::reply;
     lane_.new_source[i] = {record.vip, record.forward.vip_port};
@@ -61,8 +64,9 @@ class Flows {
     return pass_.burst.data[lane_.packet[i]] + offset;
   }
 
+  Form form(unsigned i) const { return pass_.parsed().form[lane_.packet[i]]; }
   TcpView tcp_view(unsigned i) const {
-    if (!tcp(i)) return {};
+    if (!tcp(i) || form(i) == Form::later_fragment) return {};
     const auto& header =
         *reinterpret_cast<const TcpHeader*>(at(i, pass_.parsed().l4[lane_.packet[i]]));
     return {header.flags, read32(header.sequence), read32(header.acknowledgment)};
@@ -109,7 +113,7 @@ class Flows {
   }
   void leave_direct(unsigned i, const BackendRecord& backend) {
     const bool tunnel = encapsulates(lane_.vip[i]->mode);
-    if (tunnel && expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    if (tunnel && expires(i)) return refuse_expired(pass_, i);
     leave(i, tunnel ? Action::tunnel : Action::direct, backend);
   }
   void leave_nat(unsigned i, const NatRecord<Family>& record, const BackendRecord& backend) {
@@ -132,7 +136,7 @@ class Flows {
       return false;
     }
     if (expires(i)) {
-      pass_.drop(i, DropReason::ttl_expired);
+      refuse_expired(pass_, i);
       return true;
     }
     // A client that gave up and asks anew, before the backend answered.
@@ -148,16 +152,17 @@ class Flows {
     return true;
   }
 
-  bool continue_direct(unsigned i, Slot slot) {
-    const BackendRecord* backend = pass_.state.backend(table_.link(slot).index());
-    const FlowState state = table_.state(slot);
+  bool continue_direct(unsigned i, Slot slot,
+                       const typename ConnectionTable<Family>::Status& status) {
+    const BackendRecord* backend = pass_.state.backend(status.link.index());
+    const FlowState state = status.state;
     const bool anew = tcp(i) && opens(flags(i)) && state == FlowState::closing;
     if (anew || backend == nullptr) {
       table_.erase(slot);
       pass_.table_changed = true;
       return false;
     }
-    const std::uint16_t idle = idle_ticks(pass_.now, table_.age(slot));
+    const std::uint16_t idle = idle_ticks(pass_.now, status.age);
     const DirectStep step = step_direct(state, idle, tcp(i), flags(i));
     if (step.refresh && (idle != 0 || step.state != state))
       table_.touch(slot, step.state, pass_.now);
@@ -167,9 +172,9 @@ class Flows {
 
   void start(unsigned i) {
     const VipBlock& vip = *lane_.vip[i];
-    if (!may_start(vip.mode, protocol(i), flags(i)))
+    if (form(i) != Form::later_fragment && !may_start(vip.mode, protocol(i), flags(i)))
       return refuse(pass_, i, DropReason::tcp_no_flow);
-    const BackendRecord* backend = vip.quic ? by_connection_id(i) : nullptr;
+    const BackendRecord* backend = vip.quic && form(i) != Form::later_fragment ? by_connection_id(i) : nullptr;
     if (backend == nullptr) backend = pass_.state.choose(vip, choice(i));
     if (backend == nullptr) {
       pass_.worker.counters.vips[vip.counter].no_backend.add(1);
@@ -179,11 +184,20 @@ class Flows {
     // Nothing is kept of a flow that leads nowhere.
     const DropReason reason = next_hop_refusal(hop, vip.mode == Mode::dsr_mac);
     if (reason != DropReason::none) return pass_.drop(i, reason);
-    if (translates(vip.mode)) {
+    if (form(i) == Form::later_fragment) {
+      continue_unknown(i, *backend);
+    } else if (translates(vip.mode)) {
       start_nat(i, *backend, hop.port);
     } else {
       start_direct(i, *backend);
     }
+  }
+
+  // A later fragment starts no flow; its first one did, or was refused.
+  void continue_unknown(unsigned i, const BackendRecord& backend) {
+    if (translates(lane_.vip[i]->mode)) return pass_.drop(i, DropReason::fragment_timeout);
+    leave_direct(i, backend);
+    if (lane_.action[i] != Action::none) pass_.worker.counters.untracked.add(1);
   }
 
   // The backend that a QUIC connection names that comes from an address it did not have before.
@@ -198,7 +212,7 @@ class Flows {
   }
 
   void start_nat(unsigned i, const BackendRecord& backend, std::uint16_t egress_port) {
-    if (expires(i)) return pass_.drop(i, DropReason::ttl_expired);
+    if (expires(i)) return refuse_expired(pass_, i);
     if (tcp(i) && !has_tcp_header(pass_, i)) return pass_.drop(i, DropReason::split_header);
     if (!take_new_flow()) return pass_.drop(i, DropReason::new_flow_budget);
     const Steering* steering = steering_of(pass_.worker.config, egress_port);
@@ -216,12 +230,12 @@ class Flows {
   void begin_translation(unsigned i, NatRecord<Family>& record) {
     if (record.dnat()) return;
     std::uint8_t* tcp = at(i, pass_.parsed().l4[lane_.packet[i]]);
-    const bool same = record.translation.any() &&
-                      record.translation.client_isn ==
-                          read32(reinterpret_cast<const TcpHeader*>(tcp)->sequence);
+    const bool same =
+        record.translation.any() &&
+        record.translation.client_isn == read32(reinterpret_cast<const TcpHeader*>(tcp)->sequence);
     if (same) return;  // The SYN again.
-    record.translation = begin_tcp_translation<Family>(tcp, lane_.vip[i]->proxy_protocol,
-                                                       pass_.burst.milliseconds);
+    record.translation =
+        begin_tcp_translation<Family>(tcp, lane_.vip[i]->proxy_protocol, pass_.burst.milliseconds);
   }
 
   // What a flood of new flows may cost in one burst; the flows that are there come first.
@@ -266,6 +280,8 @@ void decide_flows(Pass<Family>& pass) {
       flows.client_packet(i);
     } else if (pass.lane().path[i] == Path::reply) {
       flows.reply_packet(i);
+    } else if (is_in_flow(pass.lane().path[i])) {
+      decide_error(pass, i);
     }
   }
 }

@@ -39,6 +39,7 @@ template <typename Family>
 void find_vips(Pass<Family>& pass) {
   Lane<Family>& lane = pass.lane();
   const ParsedBurst& parsed = pass.parsed();
+  const VipBlock* candidate[Burst::kMax];
   for (unsigned i = 0; i < lane.count; ++i) {
     const unsigned p = lane.packet[i];
     lane.vip_hash[i] = pass.state.template vip_hash<Family>(lane.destination[i], parsed.protocol[p],
@@ -46,10 +47,15 @@ void find_vips(Pass<Family>& pass) {
     pass.state.prefetch_vip(lane.vip_hash[i]);
   }
   for (unsigned i = 0; i < lane.count; ++i) {
+    candidate[i] = pass.state.vip_candidate(lane.vip_hash[i]);
+  }
+  for (unsigned i = 0; i < lane.count; ++i) {
     const unsigned p = lane.packet[i];
     if (!has_ports(parsed.protocol[p]) || parsed.not_for_vip[p] != DropReason::none) continue;
-    lane.vip[i] = pass.state.template find_vip<Family>(
-        lane.destination[i], parsed.protocol[p], parsed.destination_port[p], lane.vip_hash[i]);
+    if (lane.path[i] == Path::done) continue;
+    lane.vip[i] = pass.state.template find_vip<Family>(lane.destination[i], parsed.protocol[p],
+                                                       parsed.destination_port[p], lane.vip_hash[i],
+                                                       candidate[i]);
     if (lane.vip[i] != nullptr) accept_client(pass, i);
   }
 }
@@ -88,19 +94,22 @@ std::uint16_t owner_of(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   const ParsedBurst& parsed = pass.parsed();
   const unsigned p = lane.packet[i];
-  const bool client = lane.path[i] == Path::client;
+  const bool client = lane.path[i] == Path::client || lane.path[i] == Path::client_error;
   if (client ? lane.vip[i]->mode == Mode::dnat : is_dnat_reply(lane.key[i].vip_id)) {
     return dnat_owner<Family>(pass.worker.spreading_key, lane.key[i].client,
                               lane.key[i].client_port, config.workers);
   }
   const bool nat = !client || lane.vip[i]->mode == Mode::nat;
-  if (!nat) return config.worker;
-  // Few NICs hash the ports of SCTP; software always does, wherever the packet is.
-  if (pass.burst.steered[p] && parsed.protocol[p] != kProtocolSctp) return config.worker;
+  // NICs hash no ports of fragments and of quoted packets, and few of them those of SCTP; software
+  // does, wherever the packet is. Direct return follows the NIC, if that is what spreads the flows.
+  const bool whole = parsed.form[p] == Form::whole;
+  const bool hashed = pass.burst.steered[p] && !pass.burst.fragment[p].by_software;
+  if (!nat && (whole || !hashed)) return config.worker;
+  if (whole && pass.burst.steered[p] && parsed.protocol[p] != kProtocolSctp) return config.worker;
   const Steering* steering = steering_of(config, pass.burst.in_port[p]);
   if (steering == nullptr) return config.worker;
-  return owner<Family>(*steering, lane.source[i], lane.destination[i], parsed.source_port[p],
-                       parsed.destination_port[p]);
+  const FlowKey<Family>& key = lane.key[i];
+  return owner<Family>(*steering, key.client, lane.destination[i], key.client_port, key.vip_port);
 }
 
 }  // namespace
@@ -111,7 +120,7 @@ void hand_over_foreign(Pass<Family>& pass) {
   if (config.workers <= 1) return;
   Lane<Family>& lane = pass.lane();
   for (unsigned i = 0; i < lane.count; ++i) {
-    if (lane.path[i] != Path::client && lane.path[i] != Path::reply) continue;
+    if (!is_in_flow(lane.path[i])) continue;
     const std::uint16_t worker = owner_of(pass, i);
     if (worker == config.worker || worker >= config.workers) continue;
     const unsigned p = lane.packet[i];
@@ -130,7 +139,7 @@ void prepare_choice(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   const VipBlock& vip = *lane.vip[i];
   lane.choice[i] =
-      flow_hash<Family>(pass.state.maglev_seed(), lane.source[i], lane.key[i].client_port,
+      flow_hash<Family>(pass.state.maglev_seed(), lane.key[i].client, lane.key[i].client_port,
                         lane.destination[i], lane.key[i].vip_port, vip.protocol);
   if (!vip.maglev.empty()) {
     __builtin_prefetch(
@@ -145,7 +154,7 @@ void find_flows(Pass<Family>& pass) {
   Lane<Family>& lane = pass.lane();
   const ConnectionTable<Family>& table = *pass.flows.table;
   const auto wanted = [&lane](unsigned i) {
-    return lane.path[i] == Path::client || lane.path[i] == Path::reply;
+    return is_in_flow(lane.path[i]);
   };
   lane.look_ups.count = 0;
   for (unsigned i = 0; i < lane.count; ++i) {
@@ -157,7 +166,7 @@ void find_flows(Pass<Family>& pass) {
     if (!wanted(i)) continue;
     lane.slot[i] = *found++;
     if (lane.slot[i] == kNoSlot) {
-      if (lane.path[i] == Path::client) prepare_choice(pass, i);
+      if (lane.vip[i] != nullptr) prepare_choice(pass, i);
       continue;
     }
     const FlowLink link = table.link(lane.slot[i]);

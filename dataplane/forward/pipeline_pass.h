@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "dataplane/forward/fragments.h"
 #include "dataplane/forward/nat.h"
 #include "dataplane/forward/pipeline.h"
 #include "dataplane/forward/reply.h"
@@ -20,8 +21,14 @@ enum class Path : std::uint8_t {
   other,   // Neither of the following: the slow path's, unless it is for a VIP's address.
   client,  // From a client to a VIP.
   reply,   // From a backend to a NAT source, or to a client of a DNAT flow.
+  client_error,  // An ICMP error to a VIP, about a packet that went to a client.
+  reply_error,   // An ICMP error about a packet that went to a backend translated.
   done,    // Decided.
 };
+// Whether it belongs to a flow, if there is one.
+constexpr bool is_in_flow(Path path) {
+  return path != Path::other && path != Path::done;
+}
 
 // What is to be done to a packet that leaves.
 enum class Action : std::uint8_t {
@@ -44,10 +51,10 @@ struct Lane {
   Address source[kMax], destination[kMax];
   std::uint32_t bytes[kMax];  // As received.
   std::uint32_t vip_hash[kMax];
-  const VipBlock* vip[kMax];  // client.
-  FlowKey<Family> key[kMax];  // client, reply.
+  const VipBlock* vip[kMax];  // client, client_error.
+  FlowKey<Family> key[kMax];  // If in a flow; an error has that of the packet it is about, the other way.
   typename ConnectionTable<Family>::Hash hash[kMax];
-  typename ConnectionTable<Family>::Batch look_ups;  // Of client and reply, in the lane's order.
+  typename ConnectionTable<Family>::Batch look_ups;  // Of what is in a flow, in the lane's order.
   static_assert(ConnectionTable<Family>::Batch::kMax >= kMax);
   Slot slot[kMax];
   std::uint64_t choice[kMax];  // flow_hash() of a client's packet that is in no flow.
@@ -64,10 +71,13 @@ template <typename Family>
 struct WorkerFlows {
   std::unique_ptr<ConnectionTable<Family>> table;
   NatFlows<Family> nat;
+  FragmentStore<Family> fragments;
   Lane<Family> lane;
 };
 
 struct WorkerContext {
+  WorkerFlows<Ipv4>* ipv4 = nullptr;
+  WorkerFlows<Ipv6>* ipv6 = nullptr;
   PipelineConfig config;
   WorkerCounters& counters;
   AnswerBudget answers;
@@ -76,6 +86,16 @@ struct WorkerContext {
   std::uint16_t tunnel_id = 0;       // Last IPv4 id of a tunnel's packet.
   ParsedBurst parsed{};
 };
+
+// Of the other family too: a tunnel's packet carries either.
+template <typename Family>
+WorkerFlows<Family>& worker_flows(WorkerContext& worker) {
+  if constexpr (Family::kAddressBytes == 4) {
+    return *worker.ipv4;
+  } else {
+    return *worker.ipv6;
+  }
+}
 
 template <typename Family>
 struct Pass {
@@ -110,10 +130,16 @@ struct Pass {
 };
 
 // The stages, in their order. Each is instantiated for both families in its own source file.
+// Fragments alone.
+template <typename Family>
+void gather_fragments(Pass<Family>& pass);
 template <typename Family>
 void find_vips(Pass<Family>& pass);
 template <typename Family>
 void find_replies(Pass<Family>& pass);
+// ICMP errors alone.
+template <typename Family>
+void find_errors(Pass<Family>& pass);
 template <typename Family>
 void hand_over_foreign(Pass<Family>& pass);
 template <typename Family>
@@ -133,6 +159,10 @@ bool enter_tunnel(Pass<Family>& pass, unsigned i, const NextHop& hop);
 // Bytes of layer 3 that headers of a tunnel add to lane packet i; 0: it goes through none.
 template <typename Family>
 std::uint32_t tunnel_overhead(const Pass<Family>& pass, unsigned i);
+// Whether lane packet i, with `overhead` bytes more, is no longer than the way by this port lets
+// through. False: the packet was dropped.
+template <typename Family>
+bool fits(Pass<Family>& pass, unsigned i, std::uint16_t port, std::uint32_t overhead);
 // Makes lane packet i (forward, reply) what its receiver is to get, layer 3 and up. False: the
 // packet was dropped.
 template <typename Family>
@@ -146,6 +176,25 @@ bool has_tcp_header(Pass<Family>& pass, unsigned i);
 // Refuses lane packet i: counts it, and answers it if the address's policy says so.
 template <typename Family>
 void refuse(Pass<Family>& pass, unsigned i, DropReason reason);
+// The same because its TTL or hop limit ends here; its sender is told.
+template <typename Family>
+void refuse_expired(Pass<Family>& pass, unsigned i);
+// The same because it is longer than `mtu`, as its sender counts; who may be told is told, and the way
+// of the answer is looked up.
+template <typename Family>
+void refuse_too_big(Pass<Family>& pass, unsigned i, std::uint32_t mtu);
+// What becomes of an ICMP error in a flow.
+template <typename Family>
+void decide_error(Pass<Family>& pass, unsigned i);
+// Action forward or reply of an ICMP error, and of a fragment.
+template <typename Family>
+void translate_error(Pass<Family>& pass, unsigned i);
+template <typename Family>
+void translate_fragment(Pass<Family>& pass, unsigned i);
+// An ICMP error about a packet that left here in a tunnel: what it says is learned, and its inner
+// packet's sender is told. False: it is about no such packet.
+template <typename Family>
+bool relay_tunnel_error(Pass<Family>& pass, unsigned i);
 // Takes the VLAN tags out: the frame begins later, so that its Ethernet header ends at layer 3 (as
 // far as the EtherType goes, which is right then; MACs are to be written).
 template <typename Family>

@@ -85,6 +85,25 @@ const NatSource<Family>* find_nat_source(const NatSources* sources,
   return nullptr;
 }
 
+// Whether tunnels of any port may start at the address.
+template <typename Family>
+bool is_tunnel_source(const TunnelSources* sources, const typename Family::Address& address) {
+  if (sources == nullptr) return false;
+  for (const TunnelSources::Port& port : sources->ports) {
+    const TunnelSource<Family>* source;
+    if constexpr (Family::kAddressBytes == 4) {
+      source = &port.ipv4;
+    } else {
+      source = &port.ipv6;
+    }
+    bool same = source->present;
+    for (std::size_t n = 0; same && n < Family::kAddressBytes; ++n)
+      same = ((address[n] ^ source->address[n]) & ~source->varies[n]) == 0;
+    if (same) return true;
+  }
+  return false;
+}
+
 // `flow_hash_of()` is called only where the route has several ways: elsewhere a packet costs no
 // hash.
 template <typename FlowHashOf>
@@ -104,6 +123,8 @@ inline NextHop read_hop(const Routing& routing, NextHopIndex index) {
 // Why a packet cannot leave by this next hop. `by_mac`: to a backend that is to get it unchanged,
 // so its own MAC is needed, and asking for that of the packet's destination would not find it.
 inline DropReason next_hop_refusal(const NextHop& hop, bool by_mac) {
+  if (hop.state == NextHopState::reachable && (!by_mac || hop.on_link != 0)) [[likely]]
+    return DropReason::none;
   switch (hop.state) {
     case NextHopState::none:
       return DropReason::no_route;
@@ -121,19 +142,25 @@ inline DropReason next_hop_refusal(const NextHop& hop, bool by_mac) {
   return DropReason::none;
 }
 
-// The longest packet that reaches the backend by this port, in bytes of layer 3. What was learned
-// from ICMP holds for ten minutes (RFC 1191, 8201).
+// What ICMP said of the way to the backend; it holds for ten minutes (RFC 1191, 8201). 0: nothing.
+inline std::uint32_t learned_mtu(const Routing& routing, std::uint32_t backend, Ticks now) {
+  constexpr std::uint16_t kHolds = 10 * 60 * kTicksPerSecond / 16;
+  if (backend >= routing.backend_count) return 0;
+  const std::uint32_t learned = routing.backend_path_mtu[backend].load(std::memory_order_relaxed);
+  if (learned == 0) [[likely]]
+    return 0;
+  const auto age = static_cast<std::uint16_t>(now / 16 - (learned >> 16));
+  return age <= kHolds ? learned & 0xffff : 0;
+}
+
+// The longest packet that reaches the backend by this port, in bytes of layer 3.
 inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std::uint32_t backend,
                                  Ticks now) {
-  constexpr std::uint16_t kHolds = 10 * 60 * kTicksPerSecond / 16;
   std::uint32_t mtu =
       port < kMaxPorts ? routing.port_mtu[port].load(std::memory_order_relaxed) : kDefaultMtu;
-  if (backend >= routing.backend_count) return mtu;
-  const std::uint32_t learned = routing.backend_path_mtu[backend].load(std::memory_order_relaxed);
-  if (learned != 0) [[unlikely]] {
-    const auto age = static_cast<std::uint16_t>(now / 16 - (learned >> 16));
-    if (age <= kHolds && (learned & 0xffff) < mtu) mtu = learned & 0xffff;
-  }
+  const std::uint32_t learned = learned_mtu(routing, backend, now);
+  if (learned != 0 && learned < mtu) [[unlikely]]
+    mtu = learned;
   return mtu;
 }
 

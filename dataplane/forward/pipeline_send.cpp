@@ -17,6 +17,9 @@ bool answer(Pass<Family>& pass, unsigned i) {
   if (parsed.group[p] || !is_single_host<Family>(lane.source[i])) return false;
   if ((parsed.tcp_flags[p] & kTcpRst) != 0) return false;
   if (parsed.protocol[p] != kProtocolTcp && parsed.protocol[p] != kProtocolUdp) return false;
+  const bool fragment = parsed.form[p] != Form::whole;
+  if (parsed.form[p] == Form::later_fragment || (fragment && parsed.protocol[p] == kProtocolTcp))
+    return false;
   if (!pass.worker.answers.take(pass.now)) {
     pass.worker.counters.answers_limited.add(1);
     return false;
@@ -56,34 +59,25 @@ void settle_served(Pass<Family>& pass, unsigned i) {
 template <typename Family>
 bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   Lane<Family>& lane = pass.lane();
-  switch (lane.action[i]) {
-    case Action::tunnel:
-      return enter_tunnel(pass, i, hop);
-    case Action::forward:
-    case Action::reply:
+  const Action action = lane.action[i];
+  if (action == Action::tunnel) return enter_tunnel(pass, i, hop);
+  const bool overlay = action == Action::forward && lane.backend[i]->overlay != OverlayKind::none;
+  // What goes into an overlay is measured before it is changed: it may have to be answered.
+  const std::uint32_t overhead = overlay ? tunnel_overhead(pass, i) : 0;
+  if (action != Action::answer && !fits(pass, i, hop.port, overhead)) return false;
+  if (action == Action::forward || action == Action::reply) {
+    const Form form = pass.parsed().form[lane.packet[i]];
+    if (form == Form::whole) [[likely]] {
       if (!translate_packet(pass, i)) return false;
-      if (lane.action[i] == Action::forward && lane.backend[i]->overlay != OverlayKind::none)
-        return enter_tunnel(pass, i, hop);
-      break;
-    case Action::direct:
-    case Action::answer:
-    case Action::none:
-      break;
+    } else if (form == Form::icmp_error) {
+      translate_error(pass, i);
+    } else {
+      translate_fragment(pass, i);
+    }
   }
+  if (overlay) return enter_tunnel(pass, i, hop);
   untag(pass, i);
   return true;
-}
-
-template <typename Family>
-bool fits(Pass<Family>& pass, unsigned i, const NextHop& hop) {
-  Lane<Family>& lane = pass.lane();
-  const unsigned p = lane.packet[i];
-  if (lane.action[i] == Action::answer) return true;
-  const std::uint32_t backend =
-      lane.action[i] == Action::reply ? ~std::uint32_t{0} : lane.backend[i]->id;
-  const std::uint32_t bytes =
-      pass.parsed().end[p] - pass.parsed().l3[p] + translation_growth(pass, i);
-  return bytes + tunnel_overhead(pass, i) <= mtu_towards(pass.routing, hop.port, backend, pass.now);
 }
 
 template <typename Family>
@@ -141,6 +135,21 @@ void refuse(Pass<Family>& pass, unsigned i, DropReason reason) {
 }
 
 template <typename Family>
+bool fits(Pass<Family>& pass, unsigned i, std::uint16_t port, std::uint32_t overhead) {
+  const Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  const std::uint32_t backend =
+      lane.action[i] == Action::reply ? ~std::uint32_t{0} : lane.backend[i]->id;
+  const std::uint32_t bytes =
+      pass.parsed().end[p] - pass.parsed().l3[p] + translation_growth(pass, i);
+  const std::uint32_t mtu = mtu_towards(pass.routing, port, backend, pass.now);
+  if (bytes + overhead <= mtu) [[likely]]
+    return true;
+  refuse_too_big(pass, i, mtu < overhead ? 0 : mtu - overhead);
+  return false;
+}
+
+template <typename Family>
 void settle_others(Pass<Family>& pass) {
   Lane<Family>& lane = pass.lane();
   for (unsigned i = 0; i < lane.count; ++i) {
@@ -189,39 +198,48 @@ void find_next_hops(Pass<Family>& pass) {
   }
 }
 
+namespace {
+
 template <typename Family>
-void send(Pass<Family>& pass) {
+void send_one(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   Burst& burst = pass.burst;
-  for (unsigned i = 0; i < lane.count; ++i) {
-    const Action action = lane.action[i];
-    if (action == Action::none) continue;
-    const NextHop hop = read_hop(pass.routing, lane.next_hop[i]);
-    const DropReason reason = next_hop_refusal(hop, action == Action::direct);
-    if (reason != DropReason::none) {
-      // A refused packet whose answer finds no way has been counted already.
-      if (action != Action::answer) pass.drop(i, reason);
-      continue;
-    }
-    if (!fits(pass, i, hop)) {
-      pass.drop(i, DropReason::too_big);
-      continue;
-    }
-    if (!rewrite(pass, i, hop)) continue;
-    const unsigned p = lane.packet[i];
-    write_macs(burst.data[p], hop.destination_mac, hop.source_mac);
-    burst.out_port[p] = hop.port;
-    burst.next_hop[p] = lane.next_hop[i];
-    burst.verdict[p] = hop.state == NextHopState::resolve ? Verdict::resolve : Verdict::transmit;
-    count_sent(pass, i);
+  const Action action = lane.action[i];
+  const NextHop hop = read_hop(pass.routing, lane.next_hop[i]);
+  const DropReason reason = next_hop_refusal(hop, action == Action::direct);
+  if (reason != DropReason::none) [[unlikely]] {
+    // A refused packet whose answer finds no way has been counted already.
+    if (action != Action::answer) pass.drop(i, reason);
+    return;
+  }
+  if (!rewrite(pass, i, hop)) [[unlikely]] {
+    // What was too long is an answer by now, which goes another way; no answer is refused again.
+    if (action != Action::answer && lane.action[i] == Action::answer) send_one(pass, i);
+    return;
+  }
+  const unsigned p = lane.packet[i];
+  write_macs(burst.data[p], hop.destination_mac, hop.source_mac);
+  burst.out_port[p] = hop.port;
+  burst.next_hop[p] = lane.next_hop[i];
+  burst.verdict[p] = hop.state == NextHopState::resolve ? Verdict::resolve : Verdict::transmit;
+  count_sent(pass, i);
+}
+
+}  // namespace
+
+template <typename Family>
+void send(Pass<Family>& pass) {
+  for (unsigned i = 0; i < pass.lane().count; ++i) {
+    if (pass.lane().action[i] != Action::none) send_one(pass, i);
   }
 }
 
-#define SLUICE_INSTANTIATE(Family)                                   \
-  template void untag<Family>(Pass<Family>&, unsigned);              \
-  template void refuse<Family>(Pass<Family>&, unsigned, DropReason); \
-  template void settle_others<Family>(Pass<Family>&);                \
-  template void find_next_hops<Family>(Pass<Family>&);               \
+#define SLUICE_INSTANTIATE(Family)                                                   \
+  template void untag<Family>(Pass<Family>&, unsigned);                              \
+  template bool fits<Family>(Pass<Family>&, unsigned, std::uint16_t, std::uint32_t); \
+  template void refuse<Family>(Pass<Family>&, unsigned, DropReason);                 \
+  template void settle_others<Family>(Pass<Family>&);                                \
+  template void find_next_hops<Family>(Pass<Family>&);                               \
   template void send<Family>(Pass<Family>&);
 SLUICE_INSTANTIATE(Ipv4)
 SLUICE_INSTANTIATE(Ipv6)

@@ -99,6 +99,7 @@ std::uint32_t translation_growth(Pass<Family>& pass, unsigned i) {
   const Lane<Family>& lane = pass.lane();
   if (lane.action[i] != Action::forward || lane.tcp[i].header_bytes() == 0) [[likely]]
     return 0;
+  if (pass.parsed().form[lane.packet[i]] != Form::whole) return 0;
   return carries_proxy_header(lane.tcp[i], pass.l4(i)) ? lane.tcp[i].header_bytes() : 0;
 }
 

@@ -1,6 +1,7 @@
 // The way into tunnels: to backends that answer clients directly, and through the overlay of a
 // cluster to the node of a backend that answers through here.
 #include "dataplane/forward/pipeline_pass.h"
+#include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/packet/encapsulate.h"
 
 namespace sluice {
@@ -93,7 +94,7 @@ void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
   const ParsedBurst& parsed = pass.parsed();
   const std::uint8_t* l3 = pass.l3(i);
   const std::uint8_t protocol = parsed.protocol[p];
-  const bool has_checksum = parsed.not_for_vip[p] == DropReason::none &&
+  const bool has_checksum = parsed.form[p] == Form::whole &&
                             (protocol == kProtocolTcp ||
                              (protocol == kProtocolUdp &&
                               reinterpret_cast<const UdpHeader*>(pass.l4(i))->checksum.raw != 0));
@@ -109,20 +110,23 @@ void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
 
 template <typename Family, typename Outer>
 bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& remote) {
-  const unsigned p = pass.lane().packet[i];
+  Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
   Burst& burst = pass.burst;
-  ParsedBurst& parsed = pass.parsed();
+  const ParsedBurst& parsed = pass.parsed();
+  const std::uint32_t overhead = tunnel_bytes(remote.kind, Outer::kAddressBytes);
+  if (!fits(pass, i, hop.port, overhead)) return false;
   const TunnelSource<Outer>* source = source_of<Outer>(pass.tunnel_sources, hop.port);
-  if (source == nullptr) {
+  if (source == nullptr) [[unlikely]] {
     pass.drop(i, DropReason::tunnel_no_source);
     return false;
   }
-  const std::uint32_t added =
-      tunnel_bytes(remote.kind, Outer::kAddressBytes) + sizeof(EthernetHeader);
-  if (burst.headroom[p] + parsed.l3[p] < added) {
+  if (burst.headroom[p] + parsed.l3[p] < overhead + sizeof(EthernetHeader)) [[unlikely]] {
     pass.drop(i, DropReason::tunnel_headroom);
     return false;
   }
+  std::uint8_t* l3 = burst.data[p] + parsed.l3[p];
+  if (lane.action[i] == Action::tunnel) age_one_hop<Family>(l3);
   InnerPacket inner = inner_of(pass, i);
   if (Outer::kAddressBytes == 16 && remote.kind != TunnelKind::ipip) sum_inner(pass, i, inner);
   OuterHeader<Outer> outer;
@@ -139,9 +143,9 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
   }
   if (inner.may_fragment) outer.id = ++pass.worker.tunnel_id;
   // Ethernet padding goes: behind an outer header nothing would tell it from the packet.
-  if (burst.length[p] == burst.total_length[p])
+  if (burst.length[p] == burst.total_length[p]) [[likely]]
     burst.length[p] = burst.total_length[p] = parsed.end[p];
-  std::uint8_t* start = encapsulate<Outer>(pass.l3(i), outer, inner);
+  std::uint8_t* start = encapsulate<Outer>(l3, outer, inner);
   const auto grown = static_cast<std::uint32_t>(burst.data[p] - start);  // Less than 0 with tags.
   burst.data[p] = start;
   burst.length[p] += grown;
@@ -160,15 +164,13 @@ std::uint32_t tunnel_overhead(const Pass<Family>& pass, unsigned i) {
 template <typename Family>
 bool enter_tunnel(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   const Remote remote = remote_of(pass, i);
-  if (pass.lane().action[i] == Action::tunnel) age_one_hop<Family>(pass.l3(i));
   return remote.address_bytes == 4 ? enter<Family, Ipv4>(pass, i, hop, remote)
                                    : enter<Family, Ipv6>(pass, i, hop, remote);
 }
 
-#define SLUICE_INSTANTIATE(Family)                                               \
-  template std::uint32_t tunnel_overhead<Family>(const Pass<Family>&, unsigned); \
-  template bool enter_tunnel<Family>(Pass<Family>&, unsigned, const NextHop&);
-SLUICE_INSTANTIATE(Ipv4)
-SLUICE_INSTANTIATE(Ipv6)
+template std::uint32_t tunnel_overhead<Ipv4>(const Pass<Ipv4>&, unsigned);
+template std::uint32_t tunnel_overhead<Ipv6>(const Pass<Ipv6>&, unsigned);
+template bool enter_tunnel<Ipv4>(Pass<Ipv4>&, unsigned, const NextHop&);
+template bool enter_tunnel<Ipv6>(Pass<Ipv6>&, unsigned, const NextHop&);
 
 }  // namespace sluice

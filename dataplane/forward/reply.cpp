@@ -46,39 +46,24 @@ std::uint32_t pad(const AnswerFrame& frame, std::uint32_t length) {
 }
 
 // The refused packet moves back behind the headers of an ICMP error, which quotes as much of it as
-// may be, and as there is room for. `word`: what stands behind the checksum.
+// may be, and as there is room for.
 template <typename Family>
 std::uint32_t answer_error(const AnswerFrame& frame, std::uint8_t type, std::uint8_t code,
                            std::uint32_t word) {
   using Ip = IpHeader<Family>;
   constexpr std::uint32_t kAdded = sizeof(Ip) + sizeof(IcmpHeader);
-  constexpr std::uint32_t kLongest = Family::kAddressBytes == 4 ? 576 : 1280;  // Of the IP packet.
-  constexpr std::uint32_t kLeastTransport = 8;                                 // RFC 792.
+  constexpr std::uint32_t kLeastTransport = 8;  // RFC 792.
   const std::uint32_t least = std::min(frame.l4 + kLeastTransport, frame.end) - frame.l3;
-  if (frame.room < frame.l3 + kAdded + least || least > kLongest - kAdded) return 0;
+  if (frame.room < frame.l3 + kAdded + least || least > kMaxQuoted<Family>) return 0;
   const std::uint32_t present = std::min(frame.end, frame.length) - frame.l3;
   const std::uint32_t quoted =
-      std::min({present, kLongest - kAdded, frame.room - frame.l3 - kAdded});
-
+      std::min({present, kMaxQuoted<Family>, frame.room - frame.l3 - kAdded});
   std::uint8_t* l3 = frame.data + frame.l3;
-  const auto asker = read_address<Family>(reinterpret_cast<const Ip*>(l3)->source);
-  const auto asked = read_address<Family>(reinterpret_cast<const Ip*>(l3)->destination);
+  const auto& ip = *reinterpret_cast<const Ip*>(l3);
+  const auto asker = read_address<Family>(ip.source);
+  const auto from = read_address<Family>(frame.from != nullptr ? frame.from : ip.destination);
   std::memmove(l3 + kAdded, l3, quoted);
-  constexpr std::uint8_t kProtocol = icmp_protocol<Family>();
-  const std::uint32_t length = sizeof(IcmpHeader) + quoted;
-  write_ip_header<Family>(l3, asked, asker, kProtocol, length);
-  std::uint8_t* l4 = l3 + sizeof(Ip);
-  IcmpHeader icmp{};
-  icmp.type = type;
-  icmp.code = code;
-  write32(icmp.rest, word);
-  std::memcpy(l4, &icmp, sizeof(icmp));
-  // ICMP of IPv4 has no pseudo header.
-  icmp.checksum =
-      Family::kAddressBytes == 4
-          ? header_checksum(l4, length)
-          : transport_checksum<Family>(asked.data(), asker.data(), kProtocol, l4, length);
-  std::memcpy(l4, &icmp, sizeof(icmp));
+  write_error<Family>(l3, from, asker, type, code, word, quoted);
   return pad(frame, frame.l3 + kAdded + quoted);
 }
 
@@ -94,6 +79,26 @@ bool AnswerBudget::take(Ticks now) {
   if (tokens_ == 0) return false;
   --tokens_;
   return true;
+}
+
+template <typename Family>
+void write_error(std::uint8_t* l3, const typename Family::Address& from,
+                 const typename Family::Address& to, std::uint8_t type, std::uint8_t code,
+                 std::uint32_t word, std::uint32_t quoted) {
+  constexpr std::uint8_t kProtocol = icmp_protocol<Family>();
+  const std::uint32_t length = sizeof(IcmpHeader) + quoted;
+  write_ip_header<Family>(l3, from, to, kProtocol, length);
+  std::uint8_t* l4 = l3 + sizeof(IpHeader<Family>);
+  IcmpHeader icmp{};
+  icmp.type = type;
+  icmp.code = code;
+  write32(icmp.rest, word);
+  std::memcpy(l4, &icmp, sizeof(icmp));
+  // ICMP of IPv4 has no pseudo header.
+  icmp.checksum = Family::kAddressBytes == 4
+                      ? header_checksum(l4, length)
+                      : transport_checksum<Family>(from.data(), to.data(), kProtocol, l4, length);
+  std::memcpy(l4, &icmp, sizeof(icmp));
 }
 
 template <typename Family>

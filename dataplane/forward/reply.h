@@ -33,6 +33,8 @@ struct AnswerFrame {
   std::uint32_t length;  // Contiguous bytes of the packet.
   std::uint32_t room;    // Bytes that may be written: length and the tailroom.
   std::uint32_t l3, l4, end;
+  const std::uint8_t* from =
+      nullptr;  // Address the answer comes from, if not that the packet went to.
 };
 
 // Whether the address is that of one host, that could receive an answer.
@@ -51,6 +53,16 @@ std::uint32_t answer_time_exceeded(const AnswerFrame& frame);
 // `mtu`: the longest packet that would have passed, as its sender counts.
 template <typename Family>
 std::uint32_t answer_too_big(const AnswerFrame& frame, std::uint32_t mtu);
+
+// Writes the headers of an ICMP error at l3, about the packet of which `quoted` bytes lie behind
+// them. `word`: what stands behind the checksum.
+template <typename Family>
+void write_error(std::uint8_t* l3, const typename Family::Address& from,
+                 const typename Family::Address& to, std::uint8_t type, std::uint8_t code,
+                 std::uint32_t word, std::uint32_t quoted);
+// How much may be quoted at most.
+template <typename Family>
+inline constexpr std::uint32_t kMaxQuoted = Family::kAddressBytes == 4 ? 576 - 28 : 1280 - 48;
 
 // The least MTU a path must have (RFC 8200 5, and 576 as hosts take it for IPv4), and so the least
 // that is believed or told.

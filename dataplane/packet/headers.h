@@ -59,6 +59,8 @@ inline constexpr std::uint8_t kIpv6Routing = 43;
 inline constexpr std::uint8_t kIpv6Fragment = 44;
 inline constexpr std::uint8_t kIpv6DestinationOptions = 60;
 
+inline constexpr std::uint16_t kIpv6FragmentOffset = 0xfff8, kIpv6MoreFragments = 1;
+
 struct SLUICE_WIRE TcpHeader {
   Be16 source_port;
   Be16 destination_port;

@@ -112,10 +112,10 @@ void translate_quoted_transport(std::uint8_t* frame, const Quote<Family>& quote,
 }  // namespace
 
 template <typename Family>
-DropReason find_quote(const std::uint8_t* frame, std::uint32_t contiguous, std::uint32_t l4,
-                      std::uint32_t end, Quote<Family>& out) {
+DropReason find_quoted(const std::uint8_t* frame, std::uint32_t contiguous, std::uint32_t l3,
+                       std::uint32_t end, Quote<Family>& out) {
   out = {};
-  out.l3 = l4 + static_cast<std::uint32_t>(sizeof(IcmpHeader));
+  out.l3 = l3;
   out.end = end;
   const auto need = [&](std::uint32_t at) {
     if (at > out.end) return DropReason::icmp_quote;
@@ -214,8 +214,8 @@ bool icmp_checksum_right(const std::uint8_t* l3, const std::uint8_t* icmp, std::
 }
 
 #define SLUICE_INSTANTIATE(Family)                                                              \
-  template DropReason find_quote<Family>(const std::uint8_t*, std::uint32_t, std::uint32_t,     \
-                                         std::uint32_t, Quote<Family>&);                        \
+  template DropReason find_quoted<Family>(const std::uint8_t*, std::uint32_t, std::uint32_t,    \
+                                          std::uint32_t, Quote<Family>&);                       \
   template void translate_error<Family>(std::uint8_t*, std::uint32_t, std::uint32_t,            \
                                         const Quote<Family>&, const ErrorTranslation<Family>&); \
   template std::uint32_t read_mtu<Family>(const std::uint8_t*);                                 \

@@ -78,11 +78,18 @@ struct Quote {
   }
 };
 
-// `contiguous`: bytes at frame; `end`: one past the IP packet that is the error.
-// Errors: icmp_quote, split_header.
+// `l3`: where the quoted packet begins; `end`: one past what there is of it; `contiguous`: bytes at
+// frame. Errors: icmp_quote, split_header.
+template <typename Family>
+DropReason find_quoted(const std::uint8_t* frame, std::uint32_t contiguous, std::uint32_t l3,
+                       std::uint32_t end, Quote<Family>& out);
+// The same by the ICMP header's offset, and the end of the IP packet that is the error.
 template <typename Family>
 DropReason find_quote(const std::uint8_t* frame, std::uint32_t contiguous, std::uint32_t l4,
-                      std::uint32_t end, Quote<Family>& out);
+                      std::uint32_t end, Quote<Family>& out) {
+  return find_quoted<Family>(frame, contiguous, l4 + static_cast<std::uint32_t>(sizeof(IcmpHeader)),
+                             end, out);
+}
 
 // What an error is to say once it is translated.
 template <typename Family>

@@ -63,8 +63,11 @@ DropReason parse_ipv4(Cursor& cursor, ParsedBurst& out, unsigned i) {
     return r;
   if (fold(sum_bytes(cursor.data + cursor.at, header)) != 0xffff) return DropReason::ipv4_checksum;
   out.protocol[i] = ip.protocol;
-  if ((ip.fragment.host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0) {
-    out.not_for_vip[i] = DropReason::fragment_to_vip;
+  const std::uint16_t fragment = ip.fragment.host();
+  if ((fragment & kIpv4FragmentOffset) != 0) {
+    out.form[i] = Form::later_fragment;
+  } else if ((fragment & kIpv4MoreFragments) != 0) {
+    out.form[i] = Form::first_fragment;
   }
   cursor.end = cursor.at + total;
   cursor.at += header;
@@ -81,7 +84,14 @@ DropReason skip_extension(Cursor& cursor, std::uint8_t& next, ParsedBurst& out, 
     bytes = 8;
     Be16 offset;
     std::memcpy(&offset, extension + 2, sizeof(offset));
-    if ((offset.host() & 0xfff9) != 0) out.not_for_vip[i] = DropReason::fragment_to_vip;
+    if (out.form[i] == Form::whole) {  // Of several the first that is not atomic.
+      out.fragment[i] = static_cast<std::uint16_t>(cursor.at);
+      if ((offset.host() & kIpv6FragmentOffset) != 0) {
+        out.form[i] = Form::later_fragment;
+      } else if ((offset.host() & kIpv6MoreFragments) != 0) {
+        out.form[i] = Form::first_fragment;
+      }
+    }
   } else if (next == kIpv6Routing && extension[3] != 0) {
     out.not_for_vip[i] = DropReason::ipv6_routing_header;
   }
@@ -108,8 +118,7 @@ DropReason parse_ipv6(Cursor& cursor, ParsedBurst& out, unsigned i) {
        ++count) {
     if (count == kMaxExtensionHeaders) return DropReason::ipv6_extension_count;
     if (const auto r = skip_extension(cursor, next, out, i); r != DropReason::none) return r;
-    // Behind the fragment header of anything but an atomic fragment there need not be a header.
-    if (out.not_for_vip[i] == DropReason::fragment_to_vip) break;
+    if (out.form[i] == Form::later_fragment) break;  // No header follows.
   }
   out.protocol[i] = next;
   return DropReason::none;
@@ -137,7 +146,8 @@ DropReason parse_udp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
   }
   const auto& udp = cursor.header<UdpHeader>();
   const std::uint32_t length = udp.length.host();
-  if (length < sizeof(UdpHeader) || cursor.at + length > cursor.end) return DropReason::udp_length;
+  const bool beyond = cursor.at + length > cursor.end && out.form[i] == Form::whole;
+  if (length < sizeof(UdpHeader) || beyond) return DropReason::udp_length;
   out.source_port[i] = udp.source_port;
   out.destination_port[i] = udp.destination_port;
   return DropReason::none;
@@ -155,8 +165,7 @@ DropReason parse_sctp(const Cursor& cursor, ParsedBurst& out, unsigned i) {
 }
 
 DropReason parse_transport(const Cursor& cursor, ParsedBurst& out, unsigned i) {
-  if (out.not_for_vip[i] == DropReason::fragment_to_vip)
-    return DropReason::none;  // No whole header to expect.
+  if (out.form[i] == Form::later_fragment) return DropReason::none;
   switch (out.protocol[i]) {
     case kProtocolTcp:
       return parse_tcp(cursor, out, i);
@@ -256,7 +265,11 @@ DropReason parse(Cursor cursor, ParsedBurst& out, unsigned i) {
   if (reason != DropReason::none) return reason;
   out.l4[i] = static_cast<std::uint16_t>(cursor.at);
   out.end[i] = cursor.end;
-  return parse_transport(cursor, out, i);
+  out.unusual += out.form[i] != Form::whole || out.protocol[i] == kProtocolIcmp ||
+                 out.protocol[i] == kProtocolIcmp6;
+  reason = parse_transport(cursor, out, i);
+  if (reason == DropReason::none || reason == DropReason::split_header) return reason;
+  return out.form[i] == Form::first_fragment ? DropReason::fragment_too_short : reason;
 }
 
 }  // namespace
@@ -267,6 +280,8 @@ void parse_burst(const std::uint8_t* const* data, const std::uint32_t* length,
   std::memset(out.reason, 0, sizeof(out.reason));
   std::memset(out.not_for_vip, 0, sizeof(out.not_for_vip));
   std::memset(out.vlan_tags, 0, sizeof(out.vlan_tags));
+  std::memset(out.form, 0, sizeof(out.form));
+  out.unusual = 0;
   static_assert(static_cast<int>(DropReason::none) == 0);
   for (unsigned i = 0; i < count; ++i) {
     if (i + kAhead < count) __builtin_prefetch(data[i + kAhead]);

@@ -73,6 +73,14 @@ void translate(std::uint8_t* l3, std::uint8_t* l4, std::uint8_t protocol,
   }
 }
 
+// The same without a transport header, as of a later fragment.
+template <typename Family>
+void translate_addresses(std::uint8_t* l3, const typename Family::Address& source,
+                         const typename Family::Address& destination) {
+  // SCTP's checksum does not cover addresses: nothing behind layer 3 is read or written for it.
+  translate<Family>(l3, nullptr, kProtocolSctp, {source, {}}, {destination, {}});
+}
+
 inline void write_macs(std::uint8_t* frame, const std::uint8_t (&destination)[6],
                        const std::uint8_t (&source)[6]) {
   std::memcpy(frame, destination, 6);

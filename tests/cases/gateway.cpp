@@ -194,22 +194,65 @@ void Gateway::add_nat_source(const IpAddress& address, std::uint16_t port, std::
 
 Result<std::vector<Departure>> Gateway::process(unsigned worker,
                                                 const std::vector<Arrival>& arrivals) {
+  auto departures = process_once(worker, arrivals);
+  ReleasedFragment released[Burst::kMax];
+  while (departures) {
+    const unsigned count = pipelines_[worker]->take_released(released, Burst::kMax);
+    if (count == 0) break;
+    std::vector<Arrival> again;
+    for (unsigned i = 0; i < count; ++i) {
+      auto node = held_.extract(released[i].handle);
+      if (node.empty()) return Error{"a packet was released that was not held"};
+      again.push_back(std::move(node.mapped()));
+      again.back().steered = true;
+      again.back().fragment = released[i].hint;
+    }
+    const auto more = process_once(worker, again);
+    if (!more) return Error{more.error()};
+    departures->insert(departures->end(), more->begin(), more->end());
+  }
+  forget_expired();
+  return departures;
+}
+
+Result<std::vector<Departure>> Gateway::process_once(unsigned worker,
+                                                     const std::vector<Arrival>& arrivals) {
   if (worker >= pipelines_.size()) return Error{"no such worker"};
   if (arrivals.size() > Burst::kMax) return Error{"a burst has at most 64 packets"};
   auto burst = std::make_unique<Burst>();
+  burst->milliseconds = now_ * (1000 / kTicksPerSecond);
   std::vector<Buffers> buffers;
   for (const Arrival& arrival : arrivals) {
     if (arrival.port >= kPorts) return Error{"no such port"};
+    const unsigned i = burst->count;
     buffers.push_back(place(*burst, arrival));
+    burst->handle[i] = reinterpret_cast<void*>(++last_handle_);
+    burst->fragment[i] = arrival.fragment;
+    if (const auto hint = hints_.find(arrival.bytes); arrival.steered && hint != hints_.end()) {
+      burst->fragment[i] = hint->second;
+      hints_.erase(hint);
+    }
   }
   pipelines_[worker]->process(*burst, *state_, routing_, now_);
   std::vector<Departure> departures;
   for (unsigned i = 0; i < burst->count; ++i) {
     Result<Departure> departure = collect(*burst, i, buffers[i].rest);
     if (!departure) return Error{departure.error()};
+    if (departure->verdict == Verdict::hold) held_[burst->handle[i]] = arrivals[i];
+    if (departure->verdict == Verdict::hand_over && !burst->fragment[i].empty())
+      hints_[arrivals[i].bytes] = burst->fragment[i];
     departures.push_back(std::move(*departure));
   }
   return departures;
+}
+
+void Gateway::forget_expired() {
+  void* expired[Burst::kMax];
+  for (const auto& pipeline : pipelines_) {
+    while (const unsigned count = pipeline->take_expired(expired, Burst::kMax)) {
+      for (unsigned i = 0; i < count; ++i) held_.erase(expired[i]);
+    }
+  }
 }
 
 Status Gateway::sweep() {
@@ -224,6 +267,7 @@ Status Gateway::sweep() {
       if (now_ - before > kMaxTicks) return Error{"the sweep does not come round"};
     }
   }
+  forget_expired();
   return Ok{};
 }
 

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct Arrival {
   bool steered = false;
   std::uint32_t contiguous = 0;  // Bytes in the first buffer; 0: all.
   std::uint32_t headroom = 0, tailroom = 0;
+  FragmentHint fragment;
 };
 
 struct Departure {
@@ -65,7 +67,7 @@ class Gateway {
   void set_nat_ports(std::uint16_t first, std::uint16_t last);
   void add_nat_source(const IpAddress& address, std::uint16_t port, std::uint32_t number);
 
-  // One burst, at most Burst::kMax.
+  // One burst, at most Burst::kMax; then what was held until a packet of it came.
   Result<std::vector<Departure>> process(unsigned worker, const std::vector<Arrival>& burst);
   void pass(Ticks ticks) { now_ += ticks; }
   // At least a whole round over the tables of every worker; takes as long as it does in life.
@@ -76,7 +78,13 @@ class Gateway {
 
  private:
   Gateway();
+  Result<std::vector<Departure>> process_once(unsigned worker, const std::vector<Arrival>& burst);
+  void forget_expired();
 
+  // By handle; and the hints that go with what is handed over, by its bytes.
+  std::map<const void*, Arrival> held_;
+  std::map<Bytes, FragmentHint> hints_;
+  std::uintptr_t last_handle_ = 0;
   Ticks now_ = 1000;
   std::uint64_t generation_ = 0;
   std::vector<std::unique_ptr<WorkerCounters>> counters_;

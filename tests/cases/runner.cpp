@@ -137,7 +137,8 @@ constexpr std::pair<const char*, NextHopState> kStates[] = {
     {"resolve", NextHopState::resolve},     {"local", NextHopState::local},
     {"blackhole", NextHopState::blackhole},
 };
-constexpr const char* kVerdicts[] = {"pending", "transmit", "drop", "punt", "hand-over", "resolve"};
+constexpr const char* kVerdicts[] = {"pending",   "transmit", "drop", "punt",
+                                     "hand-over", "resolve",  "hold"};
 
 class Runner {
  public:

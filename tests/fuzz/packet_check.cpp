@@ -100,7 +100,7 @@ Seen parse(const Bytes& present, std::uint32_t total_length) {
           parsed.vlan_tags[0],
           parsed.source_port[0],
           parsed.destination_port[0],
-          parsed.not_for_vip[0] != DropReason::none};
+          parsed.not_for_vip[0] != DropReason::none || parsed.form[0] != Form::whole};
 }
 
 void repair(Bytes& packet) {
@@ -135,6 +135,16 @@ void check_forwarded(const Bytes& before, const Bytes& after, bool whole,
   FUZZ_CHECK(now.l4 - now.l3 == old.l4 - old.l3 && now.end - now.l4 == old.end - old.l4);
   check_payload(before, old, after, now);
   if (whole) check_checksum(before, old, after, now);
+}
+
+bool is_fragment_or_icmp(const Bytes& before, std::uint32_t total_length) {
+  const Seen seen =
+      parse(before, std::max(total_length, static_cast<std::uint32_t>(before.size())));
+  return seen.fragment_or_routed || !seen.has_ports();
+}
+
+void check_parses(const Bytes& after, std::uint32_t total_length) {
+  FUZZ_CHECK(parse(after, total_length).kind != PacketKind::refused);
 }
 
 void check_answer(const Bytes& after) {

@@ -29,6 +29,9 @@ test::Bytes reply_to(const test::Bytes& packet, std::uint8_t tcp_flags);
 // A packet forwarded by NAT or direct return. `whole`: `after` is all of it, not its first buffer.
 void check_forwarded(const test::Bytes& before, const test::Bytes& after, bool whole,
                      std::uint32_t total_length);
+// What came in is treated by other rules than whole packets of TCP and UDP.
+bool is_fragment_or_icmp(const test::Bytes& before, std::uint32_t total_length);
+void check_parses(const test::Bytes& after, std::uint32_t total_length);
 // A refused packet's answer.
 void check_answer(const test::Bytes& after);
 

@@ -1,6 +1,7 @@
 // Fuzzes the packet path: parser and Pipeline, over packets in memory of their exact length, in
 // sequences that open, use and exhaust flows. What is checked of every packet, beside what the
 // sanitizers see, stands in check(). Input: pipeline_input.h.
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,18 +20,20 @@ struct Arrival {
   std::uint32_t total_length = 0, tailroom = 0;
   std::uint16_t port = 0;
   bool steered = false;
+  FragmentHint fragment;  // Of one handed over or released.
 
   bool whole() const { return total_length == present.size(); }
 };
 
 struct Flight {  // A burst and what it was made of.
-  explicit Flight(std::vector<Arrival> packets) : arrivals(std::move(packets)) {
+  Flight(std::vector<Arrival> packets, std::uintptr_t first_handle) : arrivals(std::move(packets)) {
     for (const Arrival& arrival : arrivals) {
       const std::size_t size = arrival.present.size();
       memory.push_back(std::make_unique<std::uint8_t[]>(size + arrival.tailroom));
       std::copy(arrival.present.begin(), arrival.present.end(), memory.back().get());
       const unsigned i = burst.count++;
-      burst.handle[i] = nullptr;
+      burst.handle[i] = reinterpret_cast<void*>(first_handle + i);
+      burst.fragment[i] = arrival.fragment;
       burst.data[i] = memory.back().get();
       burst.length[i] = static_cast<std::uint32_t>(size);
       burst.total_length[i] = arrival.total_length;
@@ -61,6 +64,8 @@ void check_sent(const Flight& flight, unsigned i) {
   if (burst.reason[i] != DropReason::none) {
     FUZZ_CHECK(burst.length[i] == burst.total_length[i]);
     check_answer(after);
+  } else if (is_fragment_or_icmp(flight.arrivals[i].present, burst.total_length[i])) {
+    check_parses(after, burst.total_length[i]);
   } else {
     check_forwarded(flight.arrivals[i].present, after, flight.arrivals[i].whole(),
                     burst.total_length[i]);
@@ -82,10 +87,10 @@ void check(const Flight& flight, unsigned i, unsigned worker) {
       check_sent(flight, i);
       break;
     case Verdict::hand_over:
-      FUZZ_CHECK(!flight.arrivals[i].steered);
       FUZZ_CHECK(burst.out_worker[i] < 2 && burst.out_worker[i] != worker);
       [[fallthrough]];
     case Verdict::punt:
+    case Verdict::hold:
       FUZZ_CHECK(burst.reason[i] == DropReason::none);
       FUZZ_CHECK(flight.bytes(i) == flight.arrivals[i].present);
       break;
@@ -106,7 +111,12 @@ class Run {
   void flush() {
     process(worker_, std::move(waiting_));
     waiting_.clear();
-    process(1 - worker_, std::move(handed_over_));
+    // To the worker that gathers fragments, and from there to the flow's.
+    for (unsigned worker = 1 - worker_, times = 0; times < 2; ++times, worker = 1 - worker) {
+      std::vector<Arrival> handed_over = std::move(handed_over_);
+      handed_over_.clear();
+      process(worker, std::move(handed_over));
+    }
     handed_over_.clear();
   }
 
@@ -149,7 +159,8 @@ class Run {
 
   void process(unsigned worker, std::vector<Arrival> arrivals) {
     if (arrivals.empty()) return;
-    auto flight = std::make_unique<Flight>(std::move(arrivals));
+    auto flight = std::make_unique<Flight>(std::move(arrivals), next_handle_);
+    next_handle_ += flight->burst.count;
     test::Gateway& gateway = world().gateway;
     const std::uint64_t drops = world().drops();
     gateway.pipelines[worker]->process(flight->burst, *gateway.state, gateway.routing, gateway.now);
@@ -161,16 +172,41 @@ class Run {
       if (verdict == Verdict::hand_over) {
         handed_over_.push_back(flight->arrivals[i]);
         handed_over_.back().steered = true;
+        handed_over_.back().fragment = flight->burst.fragment[i];
       }
+      if (verdict == Verdict::hold) held_[flight->burst.handle[i]] = flight->arrivals[i];
       if (verdict == Verdict::transmit && flight->arrivals[i].whole())
         last_sent_ = flight->bytes(i);
     }
     FUZZ_CHECK(world().drops() - drops == refused);
     FUZZ_CHECK(gateway.pipelines[worker]->nat_records() <= 2 * World::kNatFlows);
+    take_held(worker);
+  }
+
+  // Every handle that comes back was held, and comes back once.
+  void take_held(unsigned worker) {
+    Pipeline& pipeline = *world().gateway.pipelines[worker];
+    ReleasedFragment released[Burst::kMax];
+    const unsigned count = pipeline.take_released(released, Burst::kMax);
+    std::vector<Arrival> again;
+    for (unsigned i = 0; i < count; ++i) {
+      auto node = held_.extract(released[i].handle);
+      FUZZ_CHECK(!node.empty());
+      again.push_back(std::move(node.mapped()));
+      again.back().steered = true;
+      again.back().fragment = released[i].hint;
+    }
+    void* expired[Burst::kMax];
+    while (const unsigned gone = pipeline.take_expired(expired, Burst::kMax)) {
+      for (unsigned i = 0; i < gone; ++i) FUZZ_CHECK(held_.erase(expired[i]) == 1);
+    }
+    process(worker, std::move(again));
   }
 
   unsigned worker_ = 0;
   std::vector<Arrival> waiting_, handed_over_;
+  std::map<void*, Arrival> held_;
+  std::uintptr_t next_handle_ = 1;
   Bytes last_sent_;
 };
 

@@ -44,8 +44,8 @@ class Fragments : public testing::Test {
     p.handle = reinterpret_cast<void*>(handle);
     return p;
   }
-  std::vector<typename Store::Released> released() {
-    std::vector<typename Store::Released> all(store->waiting() + 1);
+  std::vector<ReleasedFragment> released() {
+    std::vector<ReleasedFragment> all(store->waiting() + 1);
     all.resize(store->take_released(all.data(), static_cast<unsigned>(all.size())));
     return all;
   }
@@ -73,7 +73,7 @@ TYPED_TEST(Fragments, FollowTheFirst) {
   const auto last = this->store->see(this->piece(9, 2960, 41, false), 1);
   for (const auto& seen : {first, second, last}) {
     EXPECT_EQ(seen.fate, TestFixture::Fate::forward);
-    EXPECT_EQ(seen.hint.known, 1);
+    EXPECT_TRUE(seen.hint.known);
     EXPECT_EQ(seen.hint.source_port.host(), 4000);
     EXPECT_EQ(seen.hint.destination_port.host(), 53);
     EXPECT_EQ(seen.hint.protocol, kProtocolUdp);

@@ -16,6 +16,7 @@ using test::Packet;
 struct Parsed {
   PacketKind kind;
   DropReason reason, not_for_vip;
+  Form form;
   std::unique_ptr<ParsedBurst> all;
 };
 
@@ -27,7 +28,7 @@ Parsed parse(const Bytes& packet, std::size_t bytes, std::size_t contiguous) {
   const auto total = static_cast<std::uint32_t>(bytes);
   auto out = std::make_unique<ParsedBurst>();
   parse_burst(&data, &length, &total, 1, *out);
-  return {out->kind[0], out->reason[0], out->not_for_vip[0], std::move(out)};
+  return {out->kind[0], out->reason[0], out->not_for_vip[0], out->form[0], std::move(out)};
 }
 Parsed parse(const Bytes& packet, std::size_t bytes) {
   return parse(packet, bytes, bytes);
@@ -216,10 +217,11 @@ TEST(Parse, TagsExtensionsAndFragments) {
   Packet fragment;
   for (unsigned field : {0x2000u, 0x2010u, 0x0010u}) {
     fragment.fragment = field;
-    EXPECT_EQ(parse(test::build(fragment)).not_for_vip, DropReason::fragment_to_vip);
+    EXPECT_EQ(parse(test::build(fragment)).form,
+              field == 0x2000 ? Form::first_fragment : Form::later_fragment);
   }
   fragment.fragment = kIpv4DontFragment;
-  EXPECT_EQ(parse(test::build(fragment)).not_for_vip, DropReason::none);
+  EXPECT_EQ(parse(test::build(fragment)).form, Form::whole);
 
   Packet v6;
   v6.source = "2001:db8::1";
@@ -227,7 +229,12 @@ TEST(Parse, TagsExtensionsAndFragments) {
   Bytes header(8, 0);
   header[3] = 1;  // More fragments.
   v6.extensions = {{kIpv6Fragment, header}};
-  EXPECT_EQ(parse(test::build(v6)).not_for_vip, DropReason::fragment_to_vip);
+  EXPECT_EQ(parse(test::build(v6)).form, Form::first_fragment);
+  EXPECT_EQ(parse(test::build(v6)).all->fragment[0], 54);
+  v6.extensions[0].second[3] = 9;  // Offset 8.
+  EXPECT_EQ(parse(test::build(v6)).form, Form::later_fragment);
+  v6.extensions[0].second[3] = 0;
+  EXPECT_EQ(parse(test::build(v6)).form, Form::whole) << "atomic, RFC 6946";
   Bytes routing = extension(24);
   routing[3] = 1;
   v6.extensions = {{kIpv6Routing, routing}};
