@@ -1,5 +1,8 @@
 #include "dataplane/forward/trace.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "dataplane/forward/nat.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/forward/reply.h"
@@ -12,8 +15,35 @@ IpAddress text_address(const typename Family::Address& a) {
   return Family::kAddressBytes == 4 ? IpAddress::v4(a.data()) : IpAddress::v6(a.data());
 }
 
-const char* protocol_name(std::uint8_t protocol) {
-  return protocol == kProtocolTcp ? "TCP" : protocol == kProtocolUdp ? "UDP" : "IP protocol";
+bool carries_ports(std::uint8_t protocol) {
+  return protocol == kProtocolTcp || protocol == kProtocolUdp || protocol == kProtocolSctp;
+}
+
+const char* what_it_does(Mode mode) {
+  switch (mode) {
+    case Mode::nat:
+      return "source and destination are rewritten, replies come back here";
+    case Mode::dnat:
+      return "the destination is rewritten, replies come back here since this is their router";
+    case Mode::dsr_mac:
+      return "only MAC addresses are rewritten, the backend replies itself";
+    case Mode::ipip:
+      return "the packet goes whole in IP-in-IP, the backend replies itself";
+    case Mode::gue:
+      return "the packet goes whole in GUE (UDP port 6080), the backend replies itself";
+  }
+  return "";
+}
+
+IpAddress remote_of(const OverlayRecord& overlay) {
+  return overlay.remote_bytes == 4 ? IpAddress::v4(overlay.remote) : IpAddress::v6(overlay.remote);
+}
+
+std::string way_text(const OverlayRecord& overlay) {
+  const std::string node = remote_of(overlay).text();
+  if (overlay.kind == OverlayKind::ipip) return "ipip to the node " + node;
+  return "vxlan to the node " + node + ", UDP port " + std::to_string(overlay.port.host()) +
+         ", VNI " + std::to_string(overlay.vni);
 }
 
 // The entry of a key, read from another thread: the copy counts, and is checked again.
@@ -81,10 +111,10 @@ class Tracer {
   bool find_vip() {
     const std::uint32_t hash =
         state_.vip_hash<Family>(destination_, input_.protocol, destination_port());
-    const bool has_ports = input_.protocol == kProtocolTcp || input_.protocol == kProtocolUdp;
     result_.vip =
-        has_ports ? state_.find_vip<Family>(destination_, input_.protocol, destination_port(), hash)
-                  : nullptr;
+        carries_ports(input_.protocol)
+            ? state_.find_vip<Family>(destination_, input_.protocol, destination_port(), hash)
+            : nullptr;
     if (result_.vip == nullptr) {
       no_vip();
       return false;
@@ -106,7 +136,7 @@ class Tracer {
               "vip", DropReason::unserved_port,
               input_.destination.text() + " is a VIP's address, but no Service has " + vip_text());
         case UnservedFate::refuse_protocol:
-          step("vip", "a VIP's address takes TCP, UDP and ICMP only");
+          step("vip", "a VIP's address takes TCP, UDP, SCTP and ICMP only");
           return drop(DropReason::unserved_protocol);
         case UnservedFate::punt:
           break;
@@ -136,11 +166,21 @@ class Tracer {
 
   void find_worker() {
     if (workers_.empty()) return;
+    if (result_.vip->mode == Mode::dnat) return find_dnat_worker();
     const Steering* steering = steering_of(workers_[0]->config(), input_.in_port);
     if (steering == nullptr) return step("worker", "one worker takes all that this port receives");
     result_.worker =
         owner<Family>(*steering, source_, destination_, source_port(), destination_port());
     step("worker", "by its hash the flow belongs to worker " + std::to_string(result_.worker));
+  }
+
+  void find_dnat_worker() {
+    const PipelineConfig& config = workers_[0]->config();
+    std::uint64_t key;
+    std::memcpy(&key, config.secret + 8, sizeof(key));
+    if (config.workers > 1)
+      result_.worker = dnat_owner<Family>(key, source_, source_port(), config.workers);
+    step("worker", "by its client the flow belongs to worker " + std::to_string(result_.worker));
   }
 
   // Any worker may track a direct-return flow, so all are asked.
@@ -151,12 +191,15 @@ class Tracer {
       if (!peek_flow(*worker, key, entry)) continue;
       std::uint32_t backend = entry.link.index();
       std::string nat;
+      Mode mode = translates(result_.vip->mode) ? Mode::dsr_mac : result_.vip->mode;
       if (entry.link.is_nat()) {
         NatRecord<Family> record;
         if (!peek_record(*worker, entry.link, record)) continue;
         backend = record.backend_id;
-        nat = ", by NAT from " + address_port_text(text_address<Family>(record.source.address),
-                                                   record.source.port.host());
+        mode = record.dnat() ? Mode::dnat : Mode::nat;
+        if (!record.dnat())
+          nat = ", by NAT from " + address_port_text(text_address<Family>(record.source.address),
+                                                     record.source.port.host());
       }
       result_.backend = state_.backend(backend);
       if (result_.backend == nullptr) {
@@ -165,7 +208,7 @@ class Tracer {
       }
       result_.flow_exists = true;
       result_.worker = worker->config().worker;
-      result_.mode = entry.link.is_nat() ? Mode::nat : Mode::dsr_mac;
+      result_.mode = mode;
       step("flow", std::string("a flow exists in worker ") + std::to_string(result_.worker) + ", " +
                        name(entry.state) + nat);
       return true;
@@ -182,7 +225,9 @@ class Tracer {
   bool choose_backend() {
     const VipBlock& vip = *result_.vip;
     if (!may_start(vip.mode, input_.protocol, input_.tcp_flags)) {
-      refuse("flow", DropReason::tcp_no_flow, "without a SYN nothing begins a NAT flow");
+      refuse("flow", DropReason::tcp_no_flow,
+             result_.vip->mode == Mode::nat ? "without a SYN nothing begins a NAT flow"
+                                            : "a reset begins no flow");
       return false;
     }
     const std::uint64_t hash = hash_of_flow();
@@ -201,11 +246,12 @@ class Tracer {
 
   void route() {
     const BackendRecord& backend = *result_.backend;
-    step("backend",
-         address_port_text(text_address<Family>(backend.as<Family>()), backend.port.host()));
-    step("mode", result_.mode == Mode::nat
-                     ? "nat: source and destination are rewritten, replies come back here"
-                     : "dsr-mac: only MAC addresses are rewritten, the backend replies itself");
+    step("backend", address_port_text(address_of(backend), backend.port.host()));
+    step("mode", std::string(name(result_.mode)) + ": " + what_it_does(result_.mode));
+    const OverlayRecord* overlay =
+        backend.overlay == OverlayKind::none ? nullptr : state_.overlay(backend.id);
+    result_.towards = overlay != nullptr ? remote_of(*overlay) : address_of(backend);
+    if (overlay != nullptr) step("overlay", way_text(*overlay));
     const std::uint64_t hash = hash_of_flow();
     result_.next_hop_index = backend_next_hop(routing_, backend.id, [hash] { return hash; });
     result_.next_hop = read_hop(routing_, result_.next_hop_index);
@@ -218,6 +264,10 @@ class Tracer {
       step("route", help(DropReason::nat_no_source));
       return drop(DropReason::nat_no_source);
     }
+    if (!tunnel_can_start(backend, overlay)) {
+      step("route", help(DropReason::tunnel_no_source));
+      return drop(DropReason::tunnel_no_source);
+    }
     const bool known = result_.next_hop.state == NextHopState::reachable;
     step("route",
          known ? "the next hop's MAC is known"
@@ -225,13 +275,25 @@ class Tracer {
     result_.verdict = "transmit";
   }
 
+  // Of the family of the outer header: of the backend, or of the node its overlay leads to.
+  bool tunnel_can_start(const BackendRecord& backend, const OverlayRecord* overlay) const {
+    if (overlay == nullptr && !encapsulates(result_.mode)) return true;
+    const TunnelSources* sources = routing_.tunnel_sources.load(std::memory_order_acquire);
+    if (sources == nullptr || result_.next_hop.port >= sources->ports.size()) return false;
+    const TunnelSources::Port& port = sources->ports[result_.next_hop.port];
+    const bool v4 = (overlay != nullptr ? overlay->remote_bytes : backend.address_bytes) == 4;
+    return v4 ? port.ipv4.present : port.ipv6.present;
+  }
+
   bool has_nat_source() const {
     const NatSources* sources = routing_.nat_sources.load(std::memory_order_acquire);
     if (sources == nullptr) return false;
-    for (const NatSource<Family>& source : nat_sources_of<Family>(*sources)) {
-      if (source.port_id == result_.next_hop.port || source.port_id == 0xffff) return true;
-    }
-    return false;
+    const auto any = [&](const auto& of_family) {
+      return std::any_of(of_family.begin(), of_family.end(), [&](const auto& source) {
+        return source.port_id == result_.next_hop.port || source.port_id == 0xffff;
+      });
+    };
+    return result_.backend->address_bytes == 4 ? any(sources->ipv4) : any(sources->ipv6);
   }
 
   const TraceInput& input_;
@@ -261,17 +323,18 @@ bool show_flow(const Pipeline& worker, const ForwardingState& state, Ticks now,
   if (entry.link.is_nat()) {
     NatRecord<Family> record;
     if (!peek_record(worker, entry.link, record)) return true;
-    view.nat = true;
     view.backend_id = record.backend_id;
-    view.nat_source = text_address<Family>(record.source.address);
-    view.nat_port = record.source.port.host();
+    view.nat = !record.dnat();  // DNAT keeps the client's address.
+    if (view.nat) {
+      view.nat_source = text_address<Family>(record.source.address);
+      view.nat_port = record.source.port.host();
+    }
     // A packet may have come since `now` was read.
     view.idle_seconds =
         now - record.seen < ~Ticks{0} / 2 ? (now - record.seen) / kTicksPerSecond : 0;
   }
-  if (const BackendRecord* backend = state.backend(view.backend_id);
-      backend != nullptr && backend->address_bytes == Family::kAddressBytes) {
-    view.backend = text_address<Family>(backend->as<Family>());
+  if (const BackendRecord* backend = state.backend(view.backend_id); backend != nullptr) {
+    view.backend = address_of(*backend);
     view.backend_port = backend->port.host();
   }
   return show(view);

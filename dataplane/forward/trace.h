@@ -29,7 +29,7 @@ struct TraceInput {
 };
 
 struct TraceStep {
-  std::string stage;  // "packet", "vip", "worker", "flow", "backend", "mode", "route".
+  std::string stage;  // "packet", "vip", "worker", "flow", "backend", "mode", "overlay", "route".
   std::string text;   // What was found, and why.
 };
 
@@ -43,6 +43,7 @@ struct TraceResult {
   Mode mode = Mode::nat;                   // When a backend was chosen.
   NextHop next_hop{};                      // state none: none was reached.
   NextHopIndex next_hop_index = kNoNextHop;
+  IpAddress towards;  // Of the backend, or of the node its overlay leads to; size() 0: no backend.
   std::uint16_t worker = 0;  // That owns, or would own, the flow.
 };
 

@@ -121,7 +121,7 @@ v1::Trace to_message(const TraceResult& result, const std::vector<v1::Port>& all
     message.set_next_hop_mac(result.next_hop.destination_mac,
                              sizeof(result.next_hop.destination_mac));
     // Of a router only the MAC is kept on the packet path.
-    if (result.next_hop.on_link != 0) message.set_next_hop(message.backend());
+    if (result.next_hop.on_link != 0) message.set_next_hop(result.towards.bytes());
   }
   message.set_worker(result.worker);
   return message;

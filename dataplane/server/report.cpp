@@ -55,6 +55,8 @@ void fill(v1::Vip& message, const VipBlock& vip, const FlowTimers& defaults) {
   message.set_service(vip.service);
   message.set_mode(to_message(vip.mode));
   message.set_maglev_size(vip.maglev_size);
+  message.set_proxy_protocol(vip.proxy_protocol);
+  message.set_quic(vip.quic);
   for (const VipBlock::Member& member : vip.members) {
     v1::Member& out = *message.add_members();
     out.set_backend(member.backend);
@@ -65,12 +67,30 @@ void fill(v1::Vip& message, const VipBlock& vip, const FlowTimers& defaults) {
   fill_timers(message, vip.timers, defaults);
 }
 
-void fill(v1::Backend& message, const BackendRecord& record, const BackendInfo& info) {
+// The UDP port is reported as a number also where it was given as 0, the default.
+void fill(v1::Overlay& message, const OverlayRecord& overlay) {
+  message.set_kind(overlay.kind == OverlayKind::vxlan ? v1::OVERLAY_KIND_VXLAN
+                                                      : v1::OVERLAY_KIND_IPIP);
+  message.set_remote(overlay.remote, overlay.remote_bytes);
+  if (overlay.kind != OverlayKind::vxlan) return;
+  message.set_vni(overlay.vni);
+  message.set_port(overlay.port.host());
+  message.set_mac(overlay.mac, sizeof(overlay.mac));
+}
+
+void fill(v1::Backend& message, const BackendRecord& record, const BackendInfo& info,
+          const OverlayRecord* overlay) {
   message.set_id(record.id);
   message.set_address(address_of(record).bytes());
   message.set_port(record.port.host());
   message.set_name(info.name);
   message.set_target(info.target);
+  if (overlay != nullptr) fill(*message.mutable_overlay(), *overlay);
+}
+
+// nullptr: it is reached without one.
+const OverlayRecord* overlay_of(const ForwardingState& state, const BackendRecord& record) {
+  return record.overlay == OverlayKind::none ? nullptr : state.overlay(record.id);
 }
 
 void fill(v1::ServedAddress& message, const AddressBlock& block) {
@@ -164,7 +184,8 @@ ReplyStream report(const Generations& generations, const std::string& boot,
     i -= all->addresses.size();
     if (i < all->backends.size()) {
       const BackendRecord& record = *all->backends[i];
-      return append(out.add_backends(), record, *all->state->backend_info(record.id));
+      return append(out.add_backends(), record, *all->state->backend_info(record.id),
+                    overlay_of(*all->state, record));
     }
     return append(out.add_vips(), *all->vips[i - all->backends.size()], defaults);
   });

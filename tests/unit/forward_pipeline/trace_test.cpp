@@ -1,6 +1,8 @@
 // Trace says what the pipeline then does; flows show what it tracks.
 #include "dataplane/forward/trace.h"
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "gateway.h"
@@ -95,6 +97,57 @@ TYPED_TEST(Trace, VerdictsAndReasonsAreThePipelines) {
   agree(from_client<TypeParam>(5), "drop");
   gateway.serve<TypeParam>(0);
   agree(from_client<TypeParam>(6), "reject");
+}
+
+// Before and after its flow exists, trace names the mode, and sends the packet where the pipeline
+// does.
+TYPED_TEST(Trace, NamesTheMode) {
+  for (const Mode mode : {Mode::nat, Mode::dnat, Mode::dsr_mac, Mode::ipip, Mode::gue}) {
+    Gateway gateway(2);
+    gateway.serve<TypeParam>(3, mode);
+    for (unsigned n = 0; n < 20; ++n) {
+      const Packet p = from_client<TypeParam>(n);
+      const TraceResult before = trace_of(gateway, p);
+      EXPECT_EQ(before.verdict, "transmit") << name(mode);
+      EXPECT_EQ(before.mode, mode);
+      const auto step = std::find_if(before.steps.begin(), before.steps.end(),
+                                     [](const TraceStep& s) { return s.stage == "mode"; });
+      ASSERT_NE(step, before.steps.end());
+      EXPECT_TRUE(step->text.starts_with(name(mode))) << step->text;
+      const Outcome out = gateway.deliver(build(p));
+      EXPECT_EQ(out.verdict, Verdict::transmit);
+      const TraceResult after = trace_of(gateway, p);
+      EXPECT_TRUE(after.flow_exists);
+      EXPECT_EQ(after.mode, mode) << name(mode);
+      EXPECT_EQ(after.backend->id, before.backend->id);
+      if (translates(mode)) {
+        EXPECT_EQ(after.worker, before.worker) << name(mode);
+      }
+    }
+    gateway.routing.tunnel_sources = nullptr;
+    const TraceResult without = trace_of(gateway, from_client<TypeParam>(50));
+    EXPECT_EQ(without.reason, encapsulates(mode) ? DropReason::tunnel_no_source : DropReason::none);
+  }
+}
+
+TYPED_TEST(Trace, ShowsTheOverlay) {
+  Gateway gateway;
+  gateway.serve<TypeParam>(1);
+  gateway.change([](StateBuilder& builder) {
+    const IpAddress address = ip(Net<TypeParam>::backend(1));
+    BackendSpec spec{1, address, 8080, {address_port_text(address, 8080), "default/pod"}};
+    spec.overlay.kind = OverlayKind::vxlan;
+    spec.overlay.remote_bytes = 4;
+    std::memcpy(spec.overlay.remote, ip("10.9.0.1").data(), 4);
+    spec.overlay.port = Be16::from_host(8472);
+    spec.overlay.vni = 7;
+    builder.upsert(spec);
+  });
+  const TraceResult traced = trace_of(gateway, from_client<TypeParam>(1));
+  EXPECT_EQ(traced.verdict, "transmit");
+  EXPECT_TRUE(std::any_of(traced.steps.begin(), traced.steps.end(), [](const TraceStep& s) {
+    return s.stage == "overlay" && s.text == "vxlan to the node 10.9.0.1, UDP port 8472, VNI 7";
+  }));
 }
 
 TYPED_TEST(Trace, FlowsShowBothModes) {

@@ -40,6 +40,15 @@ TEST_F(ReportTest, GivesBackByteForByteWhatWasApplied) {
   vip.mutable_timers()->set_udp_weak(5);
   vip.mutable_timers()->set_tcp_established(16383);
   part.mutable_upsert_vips(1)->mutable_members(0)->set_draining(true);
+  v1::Overlay& vxlan = *part.mutable_upsert_backends(0)->mutable_overlay();
+  vxlan.set_kind(v1::OVERLAY_KIND_VXLAN);
+  vxlan.set_remote(std::string("\x0a\x01\x00\x07", 4));
+  vxlan.set_vni(1);
+  vxlan.set_port(8472);
+  vxlan.set_mac(std::string("\x02\x00\x00\x00\x00\x07", 6));
+  v1::Overlay& ipip = *part.mutable_upsert_backends(1)->mutable_overlay();
+  ipip.set_kind(v1::OVERLAY_KIND_IPIP);
+  ipip.set_remote(std::string("\x0a\x01\x00\x08", 4));
   ASSERT_THAT(client->apply(7, 0, part).error(), IsEmpty());
   const v1::Report report = client->report(true);
   EXPECT_EQ(report.boot(), server->boot());
@@ -50,6 +59,23 @@ TEST_F(ReportTest, GivesBackByteForByteWhatWasApplied) {
   *again.mutable_upsert_vips() = report.vips();
   EXPECT_EQ(again.SerializeAsString(), part.SerializeAsString());
   EXPECT_EQ(client->report(false).vips_size(), 0);
+}
+
+TEST_F(ReportTest, GivesBackWhatVipsAddToTheirPackets) {
+  v1::ApplyPart part = web();
+  v1::Vip& tcp = *part.mutable_upsert_vips(0);
+  tcp.set_proxy_protocol(true);
+  v1::Vip& udp = *part.mutable_upsert_vips(1);
+  udp.mutable_key()->set_protocol(v1::PROTOCOL_UDP);
+  udp.set_id(tcp.id() + 1);
+  udp.set_quic(true);
+  ASSERT_THAT(client->apply(7, 0, part).error(), IsEmpty());
+  const v1::Report report = client->report(true);
+  ASSERT_EQ(report.vips_size(), 2);
+  for (const v1::Vip& vip : report.vips()) {
+    EXPECT_EQ(vip.proxy_protocol(), vip.key().protocol() == v1::PROTOCOL_TCP);
+    EXPECT_EQ(vip.quic(), vip.key().protocol() == v1::PROTOCOL_UDP);
+  }
 }
 
 TEST_F(ReportTest, ManyObjectsComeInSeveralRepliesAndComplete) {
