@@ -248,7 +248,12 @@ void refuse_too_big(Pass<Family>& pass, unsigned i, std::uint32_t mtu) {
   }
   if (!may_tell(pass, i)) return;
   become_answer(pass, i, answer_too_big<Family>(answer_frame(pass, i, reply), mtu));
-  find_way_back(pass, i);
+  Lane<Family>& lane = pass.lane();
+  if (reply && lane.backend[i]->overlay == OverlayKind::none) {
+    lane.next_hop[i] = backend_next_hop(pass.routing, lane.backend[i]->id, [] { return 0u; });
+  } else {
+    find_way_back(pass, i);
+  }
 }
 
 #define SLUICE_INSTANTIATE(Family)                                \

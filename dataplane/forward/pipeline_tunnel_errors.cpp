@@ -107,7 +107,7 @@ class Relay {
         DropReason::none) {
       translate_error<Inner>(
           frame, kL3, kL4, quote,
-          {sender.client, sender.vip, sender.vip.address, sender.client.address, 0});
+          {sender.client, sender.vip, sender.vip.address, sender.client.address, 0, false});
     }
     return true;
   }

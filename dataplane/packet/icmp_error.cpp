@@ -174,11 +174,11 @@ void translate_error(std::uint8_t* frame, std::uint32_t l3, std::uint32_t l4,
   if constexpr (kBytes == 4) {
     const auto word = [&ip] { return Be16{static_cast<std::uint16_t>(ip.ttl | ip.protocol << 8)}; };
     const Be16 before = word();
-    --ip.ttl;
+    ip.ttl = static_cast<std::uint8_t>(ip.ttl - translation.ages);
     addresses.replace(before, word());
     ip.checksum = addresses.apply(ip.checksum);
   } else {
-    --ip.hop_limit;
+    ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - translation.ages);
   }
   icmp.checksum = message.apply(icmp.checksum);
 }

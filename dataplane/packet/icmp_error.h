@@ -97,9 +97,10 @@ struct ErrorTranslation {
   Endpoint<Family> quoted_source, quoted_destination;
   typename Family::Address source{}, destination{};
   std::uint32_t sequence_delta = 0;  // Added to the quoted sequence number of TCP.
+  bool ages = true;                  // One hop older; not one that was made here.
 };
 
-// Rewrites the error and its quote in place; the error is one hop older.
+// Rewrites the error and its quote in place.
 template <typename Family>
 void translate_error(std::uint8_t* frame, std::uint32_t l3, std::uint32_t l4,
                      const Quote<Family>& quote, const ErrorTranslation<Family>& translation);
