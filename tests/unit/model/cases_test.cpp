@@ -57,18 +57,26 @@ std::string test_name(const testing::TestParamInfo<std::string>& param) {
 
 INSTANTIATE_TEST_SUITE_P(All, Case, testing::ValuesIn(cases()), test_name);
 
-TEST(Example, HelloWorld) {
+// config/examples/NAME, and what must come of it in cases/NAME.txt.
+class Example : public testing::TestWithParam<const char*> {};
+
+TEST_P(Example, ComesToWhatIsExpected) {
   World world;
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(SLUICE_CONFIG_DIR) +
-                                                               "/examples/hello-world")) {
+  const std::string folder = std::string(SLUICE_CONFIG_DIR) + "/examples/" + GetParam();
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   for (const std::string& file : files) world.apply(*read_text_file(file));
   world.step();
-  expect_text(std::string(SLUICE_CASES_DIR) + "/hello-world.txt", world.text());
+  expect_text(std::string(SLUICE_CASES_DIR) + "/" + GetParam() + ".txt", world.text());
 }
+
+INSTANTIATE_TEST_SUITE_P(All, Example, testing::Values("hello-world", "forwarding-modes"),
+                         [](const auto& param) {
+                           return test_name({param.param, param.index});
+                         });
 
 }  // namespace
 }  // namespace sluice
