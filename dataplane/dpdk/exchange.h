@@ -19,7 +19,7 @@
 
 namespace sluice {
 
-enum class Idle : std::uint8_t { spin, back_off };
+enum class Idle : std::uint8_t { spin, back_off, power };
 
 struct Exchange {
   Exchange(std::uint64_t hz, std::uint32_t slow_path_per_second)

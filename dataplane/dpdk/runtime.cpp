@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "dataplane/dpdk/fragment_field.h"
+#include "dataplane/dpdk/low_power.h"
 #include "dataplane/dpdk/table_memory.h"
 #include "dataplane/kernel/fib.h"
 #include "proto/address.h"
@@ -29,7 +30,22 @@ constexpr unsigned kSlowPathSize = 2048;
 constexpr std::uint32_t kMultipathGroups = 4096;
 
 Idle idle_of(const v1::Dataplane& config) {
-  return config.idle() == "spin" ? Idle::spin : Idle::back_off;
+  if (config.idle() == "spin") return Idle::spin;
+  if (config.idle() != "power") return Idle::back_off;
+  switch (low_power_support()) {
+    case LowPower::none:
+      spdlog::warn(
+          "dataplane.idle is power, but this CPU, or its hypervisor, has no instruction to "
+          "wait at low power (UMWAIT, TPAUSE, MONITORX); back-off is used instead");
+      return Idle::back_off;
+    case LowPower::pause:
+      spdlog::info("idle workers pause at low power; this CPU cannot watch their queues");
+      break;
+    case LowPower::monitor:
+      spdlog::info("idle workers wait at low power until their queue is written to");
+      break;
+  }
+  return Idle::power;
 }
 
 int run_worker(void* worker) {

@@ -37,7 +37,8 @@ Worker::Worker(unsigned number, const Ports& ports, Exchange& exchange,
       counters_(std::move(counters)),
       pipeline_(std::move(pipeline)),
       transmitter_(number, ports, exchange.transmit, *counters_),
-      to_worker_(exchange.hand_over.size()) {
+      to_worker_(exchange.hand_over.size()),
+      longest_rest_cycles_(rte_get_tsc_hz() / (1'000'000'000 / kLongestSleepNs)) {
   const auto workers = static_cast<unsigned>(exchange.hand_over.size());
   for (const Port& port : ports.all()) {
     for (std::uint16_t queue = 0; queue < port.rx_queues; ++queue) {
@@ -197,11 +198,13 @@ void Worker::refuse(rte_mbuf** packets, unsigned count, DropReason reason) {
 }
 
 void Worker::rest(unsigned& empty_polls) {
-  if (exchange_.idle.load(std::memory_order_relaxed) == Idle::spin || empty_polls < kAwakePolls) {
+  const Idle idle = exchange_.idle.load(std::memory_order_relaxed);
+  if (idle == Idle::spin || empty_polls < kAwakePolls) {
     ++empty_polls;
     rte_pause();
     return;
   }
+  if (idle == Idle::power && rest_at_low_power()) return;
   const unsigned doublings = empty_polls - kAwakePolls;
   const long wanted = doublings > 6 ? kLongestSleepNs : kFirstSleepNs << doublings;
   const timespec sleep{0, wanted < kLongestSleepNs ? wanted : kLongestSleepNs};
@@ -210,6 +213,14 @@ void Worker::rest(unsigned& empty_polls) {
   exchange_.rcu->offline(number_);
   nanosleep(&sleep, nullptr);
   exchange_.rcu->online(number_);
+}
+
+// The rings are not watched: the time bounds what their packets wait.
+bool Worker::rest_at_low_power() {
+  exchange_.rcu->offline(number_);
+  const bool waited = wait_at_low_power(queues_, rte_rdtsc() + longest_rest_cycles_);
+  exchange_.rcu->online(number_);
+  return waited;
 }
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dataplane/dpdk/exchange.h"
+#include "dataplane/dpdk/low_power.h"
 #include "dataplane/dpdk/ports.h"
 #include "dataplane/dpdk/transmitter.h"
 #include "dataplane/forward/burst.h"
@@ -35,10 +36,6 @@ class Worker {
   const std::atomic<std::uint64_t>& sweep_rounds() const { return sweep_rounds_; }
 
  private:
-  struct RxQueue {
-    std::uint16_t port, queue;
-    bool steered;  // The NIC gave the packet to its owner.
-  };
   // Packets of one burst that go the same way.
   struct Batch {
     unsigned count = 0;
@@ -60,6 +57,7 @@ class Worker {
   // Frees what a ring did not take, under its reason.
   void refuse(rte_mbuf** packets, unsigned count, DropReason reason);
   void rest(unsigned& empty_polls);
+  bool rest_at_low_power();  // False: not possible here.
 
   const unsigned number_;
   Exchange& exchange_;
@@ -70,6 +68,7 @@ class Worker {
   Burst burst_{};
   std::vector<Batch> to_worker_;  // By worker.
   Batch dropped_, control_, punted_, unresolved_;
+  const std::uint64_t longest_rest_cycles_;
   std::atomic<std::uint64_t> sweep_rounds_{0};
 };
 
