@@ -116,6 +116,7 @@ int stats_command(Context& context, const StatsOptions& options) {
     print(table, nothing);
   };
   section(workers, worker_table(*statistics), "No workers");
+  if (const std::string text = imbalance_text(*statistics); workers && !text.empty()) warn(text);
   if (options.vips || options.backends) {
     const auto report = context.run((*dataplane)->report(true));
     if (!report) return fail(report.error());

@@ -12,6 +12,9 @@
 namespace sluice {
 namespace {
 
+// Fewer received say nothing of how they spread over workers.
+constexpr std::uint64_t kEnoughPackets = 10'000;
+
 using VipKeyTuple = std::tuple<std::string, int, std::uint32_t>;
 
 VipKeyTuple tuple_of(const v1::VipKey& key) {
@@ -31,6 +34,24 @@ std::string members_text(const v1::Vip& vip) {
   if (draining) aside.push_back(std::to_string(draining) + " draining");
   if (masked) aside.push_back(std::to_string(masked) + " masked");
   return std::to_string(active) + (aside.empty() ? "" : " (" + joined(aside, ", ") + ")");
+}
+
+std::uint64_t share_percent(std::uint64_t part, std::uint64_t all) {
+  return all == 0 ? 0
+                  : static_cast<std::uint64_t>(
+                        100.0 * static_cast<double>(part) / static_cast<double>(all) + 0.5);
+}
+
+std::string options_text(const v1::Vip& vip) {
+  std::vector<std::string> options;
+  if (vip.proxy_protocol()) options.push_back("proxy-protocol");
+  if (vip.quic()) options.push_back("quic");
+  return options.empty() ? "<none>" : joined(options);
+}
+
+std::string overlay_text(const v1::Overlay& overlay) {
+  if (overlay.kind() == v1::OVERLAY_KIND_UNSPECIFIED) return "<none>";
+  return std::string(overlay_name(overlay.kind())) + " to " + address_text(overlay.remote());
 }
 
 std::vector<std::string> row(std::vector<std::string> cells, const std::vector<std::string>& more,
@@ -87,7 +108,8 @@ Table vip_table(const v1::Report& report, const v1::Statistics& statistics, cons
   }
   Table table(row(
       {"ADDRESS", "PORT", "PROTOCOL", "SERVICE", "MODE", "BACKENDS", "CONNECTIONS"},
-      {"PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "NO-BACKEND", "SLOTS", "ID"}, wide));
+      {"PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "NO-BACKEND", "SLOTS", "ID", "WITH"},
+      wide));
   const v1::VipCounters none;
   for (const auto& [key, vip] : vips) {
     const auto at = counters.find(tuple_of(vip->key()));
@@ -97,7 +119,7 @@ Table vip_table(const v1::Report& report, const v1::Statistics& statistics, cons
                    forwarding_mode_name(vip->mode()), members_text(*vip), number(c.new_flows())},
                   {number(c.packets_in()), number(c.bytes_in()), number(c.packets_out()),
                    number(c.bytes_out()), number(c.no_backend()), number(vip->maglev_size()),
-                   number(vip->id())},
+                   number(vip->id()), options_text(*vip)},
                   wide));
   }
   return table;
@@ -116,7 +138,7 @@ Table backend_table(const v1::Report& report, const v1::Statistics& statistics, 
                       b->id());
   });
   Table table(row({"BACKEND", "TARGET", "SERVICES", "CONNECTIONS"},
-                  {"PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID"}, wide));
+                  {"PACKETS-IN", "BYTES-IN", "PACKETS-OUT", "BYTES-OUT", "ID", "OVERLAY"}, wide));
   const v1::BackendCounters none;
   for (const v1::Backend* backend : backends) {
     const auto at = counters.find(backend->id());
@@ -126,7 +148,7 @@ Table backend_table(const v1::Report& report, const v1::Statistics& statistics, 
                    backend->target().empty() ? "<none>" : backend->target(),
                    joined({used.begin(), used.end()}), number(c.new_flows())},
                   {number(c.packets_in()), number(c.bytes_in()), number(c.packets_out()),
-                   number(c.bytes_out()), number(backend->id())},
+                   number(c.bytes_out()), number(backend->id()), overlay_text(backend->overlay())},
                   wide));
   }
   return table;
@@ -208,16 +230,30 @@ Table drop_table(const v1::Statistics& statistics, bool all) {
 }
 
 Table worker_table(const v1::Statistics& statistics) {
-  Table table({"WORKER", "LCORE", "RECEIVED", "TRANSMITTED", "HANDED-OVER", "PUNTED", "BUSY",
-               "FLOWS-IPV4", "FLOWS-IPV6", "NAT"});
+  Table table({"WORKER", "LCORE", "RECEIVED", "SHARE", "TRANSMITTED", "HANDED-OVER", "PUNTED",
+               "BUSY", "FLOWS-IPV4", "FLOWS-IPV6", "NAT"});
+  std::uint64_t all = 0;
+  for (const v1::WorkerCounters& w : statistics.workers()) all += w.received();
   for (const v1::WorkerCounters& w : statistics.workers()) {
     const auto busy = w.polls() == 0 ? 0 : 100 * (w.polls() - w.empty_polls()) / w.polls();
-    table.add({number(w.worker()), number(w.lcore()), number(w.received()), number(w.transmitted()),
+    table.add({number(w.worker()), number(w.lcore()), number(w.received()),
+               number(share_percent(w.received(), all)) + "%", number(w.transmitted()),
                number(w.handed_over()), number(w.punted()), number(busy) + "%",
                number(w.flows_ipv4()) + "/" + number(w.capacity_ipv4()),
                number(w.flows_ipv6()) + "/" + number(w.capacity_ipv6()), number(w.nat_records())});
   }
   return table;
+}
+
+std::string imbalance_text(const v1::Statistics& statistics) {
+  const auto& workers = statistics.workers();
+  if (workers.size() < 2) return "";
+  const auto by_received = [](const auto& a, const auto& b) { return a.received() < b.received(); };
+  const auto [least, most] = std::minmax_element(workers.begin(), workers.end(), by_received);
+  if (most->received() < kEnoughPackets || most->received() / 2 <= least->received()) return "";
+  return "worker " + number(most->worker()) + " received " + number(most->received()) +
+         " packets and worker " + number(least->worker()) + " " + number(least->received()) +
+         ", less than half: few flows, or a port without RSS (see `sluice get ports -o wide`)";
 }
 
 std::string trace_text(const v1::Trace& trace) {

@@ -23,6 +23,8 @@ Table flow_table(const v1::Flows& flows, bool wide);
 // Zero counters are left out unless `all`.
 Table drop_table(const v1::Statistics& statistics, bool all);
 Table worker_table(const v1::Statistics& statistics);
+// A sentence where one worker received more than twice the packets of another; else empty.
+std::string imbalance_text(const v1::Statistics& statistics);
 // The steps of a trace, and what comes of the packet.
 std::string trace_text(const v1::Trace& trace);
 

@@ -67,6 +67,12 @@ std::string endpoints_section(const Description& d, const ServiceEndpoints& endp
   return table.empty() ? line("Endpoints", "<none>") : "Endpoints:\n" + indented(table.text());
 }
 
+// What only a few Services say.
+std::string annotated(const char* title, const v1::ObjectMeta& metadata, const char* name) {
+  const auto at = metadata.annotations().find(name);
+  return at == metadata.annotations().end() ? "" : line(title, at->second);
+}
+
 std::string conditions_section(const v1::ServiceStatus* status) {
   if (!status || status->conditions().empty())
     return line("Conditions", "<unknown: no gateway has told yet; is sluice-control running?>");
@@ -108,6 +114,9 @@ std::string describe_text(const Description& d) {
   text += line("Forwarding Mode", mode == metadata.annotations().end()
                                       ? "<the pool's, else the gateway's default>"
                                       : mode->second);
+  text += annotated("Overlay", metadata, kOverlayAnnotation);
+  text += annotated("PROXY Protocol", metadata, kProxyProtocolAnnotation);
+  text += annotated("QUIC IDs", metadata, kQuicAnnotation);
   if (d.status)
     text += line("Backends", std::to_string(d.status->backends()) + " get new flows, " +
                                  std::to_string(d.status->draining()) + " draining");

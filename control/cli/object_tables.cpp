@@ -228,7 +228,7 @@ Table namespace_table(const Objects& namespaces, const TableOptions& options) {
 
 Table pool_table(const Objects& pools, const Ledger& ledger, const TableOptions& options) {
   Builder table(options, false, {"NAME", "ADDRESSES", "USED", "ON-HOLD", "FREE", "AGE"},
-                {"AUTO-ASSIGN", "PRIORITY", "MODE", "UNSERVED-PORTS"});
+                {"AUTO-ASSIGN", "PRIORITY", "MODE", "OVERLAY", "UNSERVED-PORTS"});
   for (const auto* object : pools) {
     const v1::AddressPoolSpec& spec = object->object.address_pool().spec();
     std::uint64_t total = 0, used = 0, held = 0;
@@ -247,6 +247,7 @@ Table pool_table(const Objects& pools, const Ledger& ledger, const TableOptions&
               {spec.has_auto_assign() && !spec.auto_assign() ? "false" : "true",
                std::to_string(spec.priority()),
                spec.forwarding_mode().empty() ? "<default>" : spec.forwarding_mode(),
+               spec.overlay().empty() ? "<default>" : spec.overlay(),
                spec.unserved_ports().empty() ? "reject" : spec.unserved_ports()});
   }
   return table.take();

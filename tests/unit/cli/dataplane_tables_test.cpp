@@ -1,11 +1,13 @@
 #include "control/cli/dataplane_tables.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "control/cli/dataplane_commands.h"
 
 namespace sluice {
 namespace {
+
+using testing::HasSubstr;
 
 std::string bytes(const char* text) {
   return IpAddress::parse(text)->bytes();
@@ -61,6 +63,26 @@ TEST(BackendTable, NamesTheServicesThatUseIt) {
   EXPECT_EQ(backend_table(two_vips(), statistics, false).text(),
             "BACKEND          TARGET          SERVICES             CONNECTIONS\n"
             "10.0.2.11:8080   default/web-1   manual/default/web   7\n");
+}
+
+TEST(WorkerTable, SharesAndImbalance) {
+  v1::Statistics statistics;
+  for (const std::uint64_t received : {60'000u, 20'000u, 20'000u}) {
+    auto* worker = statistics.add_workers();
+    worker->set_worker(static_cast<std::uint32_t>(statistics.workers_size() - 1));
+    worker->set_received(received);
+  }
+  const std::string text = worker_table(statistics).text();
+  EXPECT_THAT(text, HasSubstr("RECEIVED   SHARE"));
+  EXPECT_THAT(text, HasSubstr("60000      60%"));
+  EXPECT_THAT(imbalance_text(statistics),
+              HasSubstr("worker 0 received 60000 packets and worker 1 20000"));
+  statistics.mutable_workers(0)->set_received(40'000);
+  EXPECT_EQ(imbalance_text(statistics), "") << "twice is not more than twice";
+  statistics.mutable_workers(1)->set_received(0);
+  EXPECT_NE(imbalance_text(statistics), "");
+  for (auto& worker : *statistics.mutable_workers()) worker.set_received(worker.received() / 5);
+  EXPECT_EQ(imbalance_text(statistics), "") << "too few to say";
 }
 
 TEST(DropTable, ZerosOnlyOnRequest) {
