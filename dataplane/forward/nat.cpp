@@ -12,6 +12,15 @@ const std::vector<NatSource<Family>>& of_family(const NatSources& sources) {
   }
 }
 
+template <typename To, typename From>
+typename To::Address in_family(const typename From::Address& address) {
+  if constexpr (To::kAddressBytes == From::kAddressBytes) {
+    return address;
+  } else {
+    return map_to_ipv6(address);
+  }
+}
+
 // A starting point that differs per backend and process: ports of the time before a restart, which
 // backends may still hold open, are then unlikely to come first.
 std::uint16_t first_cursor(std::uint64_t seed, std::uint32_t backend, PortRange range) {
@@ -67,22 +76,30 @@ DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& reque
     return taken ? DropReason::dnat_collision : DropReason::none;
   }
   bool any_source = false;
-  if (choose_source(request, record, any_source)) return DropReason::none;
+  bool found;
+  if (record.crosses()) {
+    found = choose_source<Ipv4>(request, record, any_source);
+    has_crossed_ = has_crossed_ || found;
+  } else {
+    found = choose_source<Family>(request, record, any_source);
+  }
+  if (found) return DropReason::none;
   return any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source;
 }
 
 // The egress port's own address first, then the addresses set apart for NAT.
 template <typename Family>
+template <typename Side>
 bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, Record& record,
                                      bool& any_source) {
   if (request.sources == nullptr) return false;
   for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
-    for (const NatSource<Family>& source : of_family<Family>(*request.sources)) {
+    for (const NatSource<Side>& source : of_family<Side>(*request.sources)) {
       if (source.port_id != port_id) continue;
       any_source = true;
       const std::uint16_t port = choose_port(request, source);
       if (port == 0) continue;
-      record.source = {source.address, Be16::from_host(port)};
+      record.source = {in_family<Family, Side>(source.address), Be16::from_host(port)};
       record.reverse_id = source.id(request.vip.protocol);
       return true;
     }
@@ -91,16 +108,17 @@ bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, Reco
 }
 
 template <typename Family>
+template <typename Side>
 std::uint16_t NatFlows<Family>::choose_port(const NatFlowRequest<Family>& request,
-                                            const NatSource<Family>& source) {
+                                            const NatSource<Side>& source) {
   const PortRange range{request.sources->first_port, request.sources->last_port};
   const std::uint32_t backend = request.backend.id;
   if (backend >= cursors_.size() || range.first == 0 || range.last < range.first) return 0;
   std::uint32_t reply_hash = 0;
   if (request.steering != nullptr) {
     reply_hash =
-        nat_reply_hash<Family>(request.steering->toeplitz(), request.backend.template as<Family>(),
-                               request.backend.port, source.address);
+        nat_reply_hash<Side>(request.steering->toeplitz(), request.backend.template as<Side>(),
+                             request.backend.port, source.address);
   }
   std::uint16_t& cursor = cursors_[backend];
   if (cursor < range.first || cursor > range.last)
@@ -109,7 +127,7 @@ std::uint16_t NatFlows<Family>::choose_port(const NatFlowRequest<Family>& reques
   for (unsigned tries = ports < kNatPortsTried ? ports : kNatPortsTried; tries > 0; --tries) {
     std::uint16_t port = cursor;
     if (request.steering != nullptr) {
-      port = next_nat_port<Family>(*request.steering, worker_, reply_hash, range, cursor);
+      port = next_nat_port<Side>(*request.steering, worker_, reply_hash, range, cursor);
       if (port == 0) return 0;
     }
     cursor = port == range.last ? range.first : static_cast<std::uint16_t>(port + 1);
@@ -119,11 +137,17 @@ std::uint16_t NatFlows<Family>::choose_port(const NatFlowRequest<Family>& reques
 }
 
 template <typename Family>
-bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request,
-                              const NatSource<Family>& source, Be16 port) const {
-  const FlowKey<Family> key{request.backend.template as<Family>(), request.backend.port, port,
-                            source.id(request.vip.protocol)};
-  return table_->find(key, table_->hash(key)) != kNoSlot;
+template <typename Side>
+bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
+                              Be16 port) const {
+  const std::uint32_t id = source.id(request.vip.protocol);
+  const BackendRecord& backend = request.backend;
+  if (has_entry({backend.template as<Family>(), backend.port, port, id})) return true;
+  if (backend.address_bytes != 4 || other_ == nullptr) return false;
+  using Across = Other<Family>;
+  if (Family::kAddressBytes == 4 && !other_->has_crossed_) [[likely]]
+    return false;
+  return other_->has_entry({backend.template as<Across>(), backend.port, port, id});
 }
 
 template <typename Family>

@@ -5,6 +5,8 @@
 // A NAT port is in use while the backend's entry for it exists. After a TCP flow has ended that
 // entry stays as a tombstone, without a record, until the flow is 120 s old: its port is not given
 // again before.
+// NAT64 flows are IPv6's. The backend's entry has IPv4 addresses as mapped ones, and stands in the IPv6
+// table; so both families' flows ask each other for ports that are in use.
 // Thread: one worker. Ownership: owns the records; the table is the worker's, and outlives this.
 // Units: Ticks. Errors: start() gives the DropReason; nothing has changed then.
 // Sources: RFC 6056 (order of ports), RFC 9293 3.4.2 (TIME-WAIT), RFC 4787 and 5382 (timers).
@@ -17,6 +19,7 @@
 #include "dataplane/forward/nat_record.h"
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
+#include "dataplane/packet/nat64.h"
 #include "dataplane/table/nat_ports.h"
 
 namespace sluice {
@@ -49,6 +52,11 @@ class NatFlows {
   bool create(Table& table, std::uint32_t capacity, std::uint32_t backends, std::uint16_t worker,
               std::uint64_t port_seed, const TableMemory& memory);
 
+  // The flows of the same worker's other family.
+  void share_ports_with(NatFlows<Other<Family>>& other) { other_ = &other; }
+  // Whether any NAT64 flow has ever been here.
+  bool has_crossed() const { return has_crossed_; }
+
   struct Started {
     std::uint32_t record = 0;
     DropReason reason = DropReason::none;
@@ -76,13 +84,25 @@ class NatFlows {
   bool mark_ending(std::uint32_t record, bool time_wait);
   void take_away(std::uint32_t record);
   DropReason choose_way_back(const NatFlowRequest<Family>& request, Record& record);
+  // `Side`: the backend's family.
+  template <typename Side>
   bool choose_source(const NatFlowRequest<Family>& request, Record& record, bool& any_source);
-  std::uint16_t choose_port(const NatFlowRequest<Family>& request, const NatSource<Family>& source);
-  bool in_use(const NatFlowRequest<Family>& request, const NatSource<Family>& source,
+  template <typename Side>
+  std::uint16_t choose_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source);
+  template <typename Side>
+  bool in_use(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
               Be16 port) const;
+  bool has_entry(const FlowKey<Family>& key) const {
+    return table_->find(key, table_->hash(key)) != kNoSlot;
+  }
   bool insert_entries(const NatFlowRequest<Family>& request, std::uint32_t record, Ticks now);
 
+  template <typename>
+  friend class NatFlows;
+
   Table* table_ = nullptr;
+  NatFlows<Other<Family>>* other_ = nullptr;
+  bool has_crossed_ = false;
   NatRecords<Family> records_;
   std::vector<std::uint16_t> cursors_;  // By backend id: the port to try next; 0: none yet.
   std::uint16_t worker_ = 0;

@@ -68,6 +68,14 @@ struct alignas(64) NatRecord {
   TcpTranslation translation;          // Full NAT alone.
 
   bool dnat() const { return is_dnat_reply(reverse_id); }
+  // NAT64: source and backend are mapped IPv4 addresses.
+  bool crosses() const {
+    if constexpr (Family::kAddressBytes == 16) {
+      return is_mapped(backend.address);
+    } else {
+      return false;
+    }
+  }
   FlowKey<Family> reverse() const {
     if (dnat()) return {source.address, source.port, backend.port, reverse_id};
     return {backend.address, backend.port, source.port, reverse_id};

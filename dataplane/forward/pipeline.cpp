@@ -40,6 +40,7 @@ void add_to_lane(Lane<Family>& lane, const Burst& burst, const ParsedBurst& pars
   lane.destination[i] = read_address<Family>(ip.destination);
   lane.bytes[i] = burst.total_length[p];
   lane.vip[i] = nullptr;
+  lane.crosses[i] = false;
   lane.next_hop[i] = kNoNextHop;
 }
 
@@ -102,6 +103,8 @@ std::unique_ptr<Pipeline> Pipeline::create(const PipelineConfig& config, WorkerC
   pipeline->impl_ = std::make_unique<Impl>(config, counters);
   if (!create_flows(pipeline->impl_->ipv4, config.flows_ipv4, config)) return nullptr;
   if (!create_flows(pipeline->impl_->ipv6, config.flows_ipv6, config)) return nullptr;
+  pipeline->impl_->ipv4.nat.share_ports_with(pipeline->impl_->ipv6.nat);
+  pipeline->impl_->ipv6.nat.share_ports_with(pipeline->impl_->ipv4.nat);
   return pipeline;
 }
 

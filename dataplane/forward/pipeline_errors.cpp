@@ -83,7 +83,7 @@ template <typename Family>
 bool follow_record(Pass<Family>& pass, unsigned i, const NatRecord<Family>& record) {
   Lane<Family>& lane = pass.lane();
   const BackendRecord* backend = pass.state.backend(record.backend_id);
-  if (backend == nullptr) return false;
+  if (backend == nullptr || record.crosses()) return false;
   lane.backend[i] = backend;
   lane.tcp[i] = record.translation;
   if (lane.path[i] == Path::client_error) {

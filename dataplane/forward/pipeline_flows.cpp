@@ -32,7 +32,10 @@ class Flows {
 
   void reply_packet(unsigned i) {
     const Slot slot = current_slot(i);
-    if (slot == kNoSlot || table_.link(slot) == kNatTombstone) return unknown_reply(i);
+    if (slot == kNoSlot || table_.link(slot) == kNatTombstone) {
+      if (!reply_across(i)) unknown_reply(i);
+      return;
+    }
     const std::uint32_t index = table_.link(slot).index();
     NatRecord<Family>& record = nat_.records()[index];
     // A DNAT reply's key has only a number for the backend's address.
@@ -53,6 +56,49 @@ class Flows {
   }
 
  private:
+  // From an IPv4 backend to a NAT source, perhaps of a flow of IPv6. False: of none.
+  bool reply_across(unsigned i) {
+    if constexpr (Family::kAddressBytes == 4) {
+      WorkerFlows<Ipv6>& other = worker_flows<Ipv6>(pass_.worker);
+      if (!other.nat.has_crossed() || is_dnat_reply(lane_.key[i].vip_id)) return false;
+      const FlowKey<Ipv6> key{map_to_ipv6(lane_.source[i]), lane_.key[i].client_port,
+                              lane_.key[i].vip_port, lane_.key[i].vip_id};
+      const Slot slot = other.table->find(key, other.table->hash(key));
+      if (slot == kNoSlot || other.table->link(slot) == kNatTombstone) return false;
+      const std::uint32_t index = other.table->link(slot).index();
+      NatRecord<Ipv6>& record = other.nat.records()[index];
+      const BackendRecord* backend = pass_.state.backend(record.backend_id);
+      if (backend == nullptr) {
+        other.nat.end(index, false);
+        return false;
+      }
+      if (expires(i)) {
+        refuse_expired(pass_, i);
+        return true;
+      }
+      const FlowState state = saw_backend(record, tcp_view(i), pass_.now);
+      if (record.state != state) other.nat.set_state(index, state, pass_.now);
+      lane_.action[i] = Action::reply;
+      lane_.crosses[i] = true;
+      lane_.other_source[i] = {record.vip, record.forward.vip_port};
+      lane_.other_destination[i] = {record.forward.client, record.forward.client_port};
+      lane_.tcp[i] = record.translation;
+      lane_.vip_counter[i] = record.vip_counter;
+      lane_.backend[i] = backend;
+      lane_.next_hop[i] = towards_client(record, i);
+      return true;
+    } else {
+      return false;
+    }
+  }
+  NextHopIndex towards_client(const NatRecord<Ipv6>& record, unsigned i) const {
+    NextHopIndex index = kNoNextHop;
+    if (const Fib<Ipv6>* fib = fib_of<Ipv6>(pass_.routing))
+      fib->lookup(&record.forward.client, &index, 1);
+    if ((index & kMultipath) == 0) return index;
+    return pass_.routing.pick(index, static_cast<std::uint32_t>(hash_of(i)));
+  }
+
   // Entries may have moved or gone since find_flows(), by earlier packets of this burst.
   Slot current_slot(unsigned i) const {
     return pass_.table_changed ? table_.find(lane_.key[i], lane_.hash[i]) : lane_.slot[i];
@@ -120,6 +166,13 @@ class Flows {
     leave(i, Action::forward, backend);
     lane_.new_source[i] = record.source;
     lane_.new_destination[i] = record.backend;
+    if constexpr (Family::kAddressBytes == 16) {
+      lane_.crosses[i] = record.crosses();
+      if (lane_.crosses[i]) [[unlikely]] {
+        lane_.other_source[i] = {unmap(record.source.address), record.source.port};
+        lane_.other_destination[i] = {unmap(record.backend.address), record.backend.port};
+      }
+    }
     lane_.tcp[i] = record.translation;
   }
 

@@ -64,6 +64,8 @@ struct Lane {
   std::uint32_t vip_counter[kMax];
   const BackendRecord* backend[kMax];
   Endpoint<Family> new_source[kMax], new_destination[kMax];  // forward, reply.
+  bool crosses[kMax];  // forward, reply: NAT64; then these hold instead.
+  Endpoint<Other<Family>> other_source[kMax], other_destination[kMax];
   TcpTranslation tcp[kMax];  // forward, reply: the flow's, as it was with this packet.
 };
 
@@ -167,7 +169,7 @@ bool fits(Pass<Family>& pass, unsigned i, std::uint16_t port, std::uint32_t over
 // packet was dropped.
 template <typename Family>
 bool translate_packet(Pass<Family>& pass, unsigned i);
-// By how much that makes it longer.
+// By how much that makes it longer; NAT64 may make it shorter: modulo 2^32.
 template <typename Family>
 std::uint32_t translation_growth(Pass<Family>& pass, unsigned i);
 // Whether the whole header of a TCP packet, options and all, lies in one piece.

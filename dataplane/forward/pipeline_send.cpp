@@ -1,4 +1,6 @@
 // The stages at the end: what is refused or left to the kernel, the way out, and the rewrite.
+#include <algorithm>
+
 #include "dataplane/forward/pipeline_pass.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/packet/headers.h"
@@ -67,7 +69,7 @@ bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   if (action != Action::answer && !fits(pass, i, hop.port, overhead)) return false;
   if (action == Action::forward || action == Action::reply) {
     const Form form = pass.parsed().form[lane.packet[i]];
-    if (form == Form::whole) [[likely]] {
+    if (form == Form::whole || lane.crosses[i]) [[likely]] {
       if (!translate_packet(pass, i)) return false;
     } else if (form == Form::icmp_error) {
       translate_error(pass, i);
@@ -75,7 +77,7 @@ bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
       translate_fragment(pass, i);
     }
   }
-  if (overlay) return enter_tunnel(pass, i, hop);
+  if (overlay && !lane.crosses[i]) return enter_tunnel(pass, i, hop);
   untag(pass, i);
   return true;
 }
@@ -140,12 +142,13 @@ bool fits(Pass<Family>& pass, unsigned i, std::uint16_t port, std::uint32_t over
   const unsigned p = lane.packet[i];
   const std::uint32_t backend =
       lane.action[i] == Action::reply ? ~std::uint32_t{0} : lane.backend[i]->id;
-  const std::uint32_t bytes =
-      pass.parsed().end[p] - pass.parsed().l3[p] + translation_growth(pass, i);
+  const std::uint32_t bytes = pass.parsed().end[p] - pass.parsed().l3[p];
   const std::uint32_t mtu = mtu_towards(pass.routing, port, backend, pass.now);
-  if (bytes + overhead <= mtu) [[likely]]
+  const std::int64_t most =
+      std::int64_t{mtu} - overhead - static_cast<std::int32_t>(translation_growth(pass, i));
+  if (bytes <= most) [[likely]]
     return true;
-  refuse_too_big(pass, i, mtu < overhead ? 0 : mtu - overhead);
+  refuse_too_big(pass, i, static_cast<std::uint32_t>(std::max<std::int64_t>(most, 0)));
   return false;
 }
 
@@ -178,6 +181,7 @@ void find_next_hops(Pass<Family>& pass) {
   unsigned count = 0;
   for (unsigned i = 0; i < lane.count; ++i) {
     if (lane.action[i] != Action::reply && lane.action[i] != Action::answer) continue;
+    if (lane.crosses[i] && lane.action[i] == Action::reply) continue;  // In the other's FIB.
     clients[count] =
         lane.action[i] == Action::answer ? lane.source[i] : lane.new_destination[i].address;
     hops[count] = kNoNextHop;

@@ -85,6 +85,33 @@ bool adapt_tcp(Pass<Family>& pass, unsigned i) {
   return !header || put_proxy_header(pass, i);
 }
 
+// False: the packet was dropped.
+template <typename Family>
+bool cross_families(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  Burst& burst = pass.burst;
+  ParsedBurst& parsed = pass.parsed();
+  const std::uint32_t headroom = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  untag(pass, i);
+  CrossingFrame frame{burst.data[p], headroom,      burst.length[p],   parsed.l3[p],
+                      parsed.l4[p],  parsed.end[p], parsed.protocol[p]};
+  const DropReason reason = cross<Family>(frame, lane.other_source[i], lane.other_destination[i],
+                                          ++pass.worker.tunnel_id);
+  if (reason != DropReason::none) {
+    pass.drop(i, reason);
+    return false;
+  }
+  burst.total_length[p] += frame.length - burst.length[p];  // Modulo 2^32: it may be less.
+  burst.data[p] = frame.frame;
+  burst.length[p] = frame.length;
+  burst.headroom[p] = frame.headroom;
+  parsed.l3[p] = static_cast<std::uint16_t>(frame.l3);
+  parsed.l4[p] = static_cast<std::uint16_t>(frame.l4);
+  parsed.end[p] = frame.end;
+  return true;
+}
+
 }  // namespace
 
 template <typename Family>
@@ -97,6 +124,11 @@ bool has_tcp_header(Pass<Family>& pass, unsigned i) {
 template <typename Family>
 std::uint32_t translation_growth(Pass<Family>& pass, unsigned i) {
   const Lane<Family>& lane = pass.lane();
+  if (lane.crosses[i]) [[unlikely]] {
+    const unsigned p = lane.packet[i];
+    return static_cast<std::uint32_t>(
+        crossing_growth<Family>(pass.l3(i), pass.parsed().l4[p] - pass.parsed().l3[p]));
+  }
   if (lane.action[i] != Action::forward || lane.tcp[i].header_bytes() == 0) [[likely]]
     return 0;
   if (pass.parsed().form[lane.packet[i]] != Form::whole) return 0;
@@ -109,13 +141,15 @@ bool translate_packet(Pass<Family>& pass, unsigned i) {
   const ParsedBurst& parsed = pass.parsed();
   const unsigned p = lane.packet[i];
   const std::uint8_t protocol = parsed.protocol[p];
-  if (protocol == kProtocolTcp) {
+  if (protocol == kProtocolTcp && parsed.form[p] == Form::whole) {
     const bool more = lane.tcp[i].any() || (parsed.tcp_flags[p] & kTcpSyn) != 0;
     if (more && !adapt_tcp(pass, i)) return false;
   } else if (protocol == kProtocolSctp) {
     translate_sctp_ports(pass.l4(i), parsed.end[p] - parsed.l4[p], lane.new_source[i].port,
                          lane.new_destination[i].port);
   }
+  if (lane.crosses[i]) [[unlikely]]
+    return cross_families(pass, i);
   translate<Family>(pass.l3(i), pass.l4(i), protocol, lane.new_source[i], lane.new_destination[i]);
   return true;
 }

@@ -45,8 +45,12 @@ struct alignas(32) BackendRecord {
   std::uint8_t address_bytes = 0;  // 4 or 16; 0: no such backend.
   OverlayKind overlay = OverlayKind::none;
   std::uint8_t address[16] = {};  // Network order.
+  // IPv4 as IPv6: mapped.
   template <typename Family>
   typename Family::Address as() const {
+    if (Family::kAddressBytes > address_bytes) {
+      if constexpr (Family::kAddressBytes == 16) return map_to_ipv6(as<Ipv4>());
+    }
     typename Family::Address a;
     std::memcpy(a.data(), address, Family::kAddressBytes);
     return a;

@@ -38,6 +38,18 @@ struct Ipv6 {
   using Address = std::array<std::uint8_t, 16>;
 };
 
+// An IPv4 address as one of IPv6, and back: how the IPv4 side of a NAT64 flow is named. Never on the
+// wire. Source: RFC 4291 2.5.5.2.
+inline Ipv6::Address map_to_ipv6(const Ipv4::Address& a) {
+  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a[0], a[1], a[2], a[3]};
+}
+inline Ipv4::Address unmap(const Ipv6::Address& a) {
+  return {a[12], a[13], a[14], a[15]};
+}
+inline bool is_mapped(const Ipv6::Address& a) {
+  return map_to_ipv6(unmap(a)) == a;
+}
+
 // Transport protocols by their IANA numbers.
 inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolTcp = 6;
