@@ -1,7 +1,10 @@
 #include "dataplane/forward/pipeline.h"
 
 #include <algorithm>
+#include <bit>
+#include <span>
 
+#include "dataplane/forward/express.h"
 #include "dataplane/forward/pipeline_pass.h"
 #include "dataplane/packet/headers.h"
 
@@ -77,11 +80,15 @@ struct Pipeline::Impl {
                 .config = config,
                 .counters = counters,
                 .answers = AnswerBudget(config.icmp_per_second)} {
+    for (std::size_t port = 0; port < config.port_mac.size() && port < kMaxPorts; ++port) {
+      std::memcpy(&own_macs.mac[port], config.port_mac[port].data(), config.port_mac[port].size());
+      own_macs.mask[port] = 0xffffffffffff;
+    }
     std::memcpy(&context.spreading_key, config.secret + 8, sizeof(context.spreading_key));
   }
 
   // Refuses what is malformed or not for this gateway's MAC, and sorts the rest by family.
-  void classify(Burst& burst);
+  void classify(Burst& burst, std::span<const std::uint8_t> places);
   bool for_our_mac(const Burst& burst, unsigned p) const;
   void drop(Burst& burst, unsigned p, DropReason reason);
   template <typename Family>
@@ -89,6 +96,9 @@ struct Pipeline::Impl {
                const Routing& routing, Ticks now);
 
   WorkerContext context;
+  OwnMacs own_macs;
+  Express<Ipv4> express_ipv4;
+  Express<Ipv6> express_ipv6;
   WorkerFlows<Ipv4> ipv4;
   WorkerFlows<Ipv6> ipv6;
   // The sweep: first one family's table, then the other's, together a round.
@@ -136,20 +146,34 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
 
 void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing& routing,
                        Ticks now) {
-  parse_burst(burst.data, burst.length, burst.total_length, burst.count, impl_->context.parsed);
-  impl_->context.new_flows_left = impl_->context.config.new_flows_per_burst;
-  impl_->classify(burst);
-  impl_->forward(impl_->ipv4, burst, state, routing, now);
-  impl_->forward(impl_->ipv6, burst, state, routing, now);
+  Impl& impl = *impl_;
+  std::uint64_t bits = burst.count < Burst::kMax ? (std::uint64_t{1} << burst.count) - 1 : ~0ull;
+  if (impl.context.config.express) {
+    const ExpressContext context{
+        burst, state, routing, impl.own_macs, impl.context.counters, impl.context.tunnel_id, now};
+    bits =
+        express(context, impl.express_ipv4, impl.express_ipv6, *impl.ipv4.table, *impl.ipv6.table);
+    if (bits == 0) return;
+  }
+  std::uint8_t places[Burst::kMax];
+  unsigned left = 0;
+  for (; bits != 0; bits &= bits - 1)
+    places[left++] = static_cast<std::uint8_t>(std::countr_zero(bits));
+  const std::span<const std::uint8_t> rest(places, left);
+  parse_burst(burst.data, burst.length, burst.total_length, places, left, impl.context.parsed);
+  impl.context.new_flows_left = impl.context.config.new_flows_per_burst;
+  impl.classify(burst, rest);
+  impl.forward(impl.ipv4, burst, state, routing, now);
+  impl.forward(impl.ipv6, burst, state, routing, now);
   unsigned punted = 0;
-  for (unsigned p = 0; p < burst.count; ++p) punted += burst.verdict[p] == Verdict::punt;
-  if (punted != 0) impl_->context.counters.punted.add(punted);
+  for (const std::uint8_t p : rest) punted += burst.verdict[p] == Verdict::punt;
+  if (punted != 0) impl.context.counters.punted.add(punted);
 }
 
-void Pipeline::Impl::classify(Burst& burst) {
+void Pipeline::Impl::classify(Burst& burst, std::span<const std::uint8_t> places) {
   const ParsedBurst& parsed = context.parsed;
   ipv4.lane.count = ipv6.lane.count = 0;
-  for (unsigned p = 0; p < burst.count; ++p) {
+  for (const std::uint8_t p : places) {
     burst.verdict[p] = Verdict::pending;
     burst.reason[p] = DropReason::none;
     if (parsed.kind[p] == PacketKind::refused) {

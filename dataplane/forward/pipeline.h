@@ -38,6 +38,7 @@ struct PipelineConfig {
   // checked.
   std::vector<std::array<std::uint8_t, 6>> port_mac;
   TableMemory memory = TableMemory::heap();
+  bool express = true;  // The short way (express.h); off for tests that compare it with the stages.
   InstructionSet instruction_set = fastest_instruction_set();  // One that this machine supports.
 };
 

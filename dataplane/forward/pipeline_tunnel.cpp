@@ -2,6 +2,7 @@
 // cluster to the node of a backend that answers through here.
 #include "dataplane/forward/pipeline_pass.h"
 #include "dataplane/forward/pipeline_rules.h"
+#include "dataplane/forward/tunnel_rules.h"
 #include "dataplane/packet/encapsulate.h"
 
 namespace sluice {
@@ -29,62 +30,6 @@ Remote remote_of(const Pass<Family>& pass, unsigned i) {
   const TunnelKind kind =
       overlay->kind == OverlayKind::vxlan ? TunnelKind::vxlan : TunnelKind::ipip;
   return {kind, overlay->remote_bytes, overlay->remote, overlay};
-}
-
-// Differs from flow to flow, and tells nothing of the keyed hashes.
-template <typename Family>
-std::uint32_t entropy_of(Pass<Family>& pass, unsigned i) {
-  const unsigned p = pass.lane().packet[i];
-  std::uint64_t h =
-      std::uint64_t{pass.parsed().source_port[p].raw} << 16 | pass.parsed().destination_port[p].raw;
-  for (std::size_t at = 0; at < Family::kAddressBytes; at += 4) {
-    std::uint32_t word;
-    std::memcpy(&word, pass.lane().source[i].data() + at, sizeof(word));
-    h = (h << 32 | h >> 32) ^ word;
-    h *= 0x9e3779b97f4a7c15u;
-    h ^= h >> 32;  // A product's lower bits know nothing of its factors' upper ones.
-  }
-  h *= 0xff51afd7ed558ccdu;
-  return static_cast<std::uint32_t>(h >> 32);
-}
-
-template <typename Outer>
-const TunnelSource<Outer>* source_of(const TunnelSources* sources, std::uint16_t port) {
-  if (sources == nullptr || port >= sources->ports.size()) return nullptr;
-  if constexpr (Outer::kAddressBytes == 4) {
-    return sources->ports[port].ipv4.present ? &sources->ports[port].ipv4 : nullptr;
-  } else {
-    return sources->ports[port].ipv6.present ? &sources->ports[port].ipv6 : nullptr;
-  }
-}
-
-template <typename Outer>
-typename Outer::Address vary(const TunnelSource<Outer>& source, std::uint32_t entropy) {
-  typename Outer::Address address = source.address;
-  std::uint32_t low, varies;
-  std::memcpy(&low, address.data() + Outer::kAddressBytes - 4, sizeof(low));
-  std::memcpy(&varies, source.varies.data() + Outer::kAddressBytes - 4, sizeof(varies));
-  low = (low & ~varies) | (entropy & varies);
-  std::memcpy(address.data() + Outer::kAddressBytes - 4, &low, sizeof(low));
-  return address;
-}
-
-template <typename Family>
-InnerPacket inner_of(Pass<Family>& pass, unsigned i) {
-  const unsigned p = pass.lane().packet[i];
-  const ParsedBurst& parsed = pass.parsed();
-  const std::uint8_t* l3 = pass.l3(i);
-  InnerPacket inner;
-  inner.l3_bytes = parsed.end[p] - parsed.l3[p];
-  inner.traffic_class = traffic_class<Family>(l3);
-  if constexpr (Family::kAddressBytes == 4) {
-    inner.protocol = kProtocolIpv4;
-    const Be16 fragment = reinterpret_cast<const Ipv4Header*>(l3)->fragment;
-    inner.may_fragment = (fragment.host() & kIpv4DontFragment) == 0;
-  } else {
-    inner.protocol = kProtocolIpv6;
-  }
-  return inner;
 }
 
 // What the outer UDP checksum over IPv6 needs to know of the packet.
@@ -116,7 +61,7 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
   const ParsedBurst& parsed = pass.parsed();
   const std::uint32_t overhead = tunnel_bytes(remote.kind, Outer::kAddressBytes);
   if (!fits(pass, i, hop.port, overhead)) return false;
-  const TunnelSource<Outer>* source = source_of<Outer>(pass.tunnel_sources, hop.port);
+  const TunnelSource<Outer>* source = tunnel_source<Outer>(pass.tunnel_sources, hop.port);
   if (source == nullptr) [[unlikely]] {
     pass.drop(i, DropReason::tunnel_no_source);
     return false;
@@ -127,11 +72,12 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
   }
   std::uint8_t* l3 = burst.data[p] + parsed.l3[p];
   if (lane.action[i] == Action::tunnel) age_one_hop<Family>(l3);
-  InnerPacket inner = inner_of(pass, i);
+  InnerPacket inner = inner_packet<Family>(l3, parsed.end[p] - parsed.l3[p]);
   if (Outer::kAddressBytes == 16 && remote.kind != TunnelKind::ipip) sum_inner(pass, i, inner);
   OuterHeader<Outer> outer;
   outer.kind = remote.kind;
-  outer.entropy = entropy_of(pass, i);
+  outer.entropy =
+      tunnel_entropy<Family>(lane.source[i], parsed.source_port[p], parsed.destination_port[p]);
   outer.source = vary(*source, outer.entropy);
   std::memcpy(outer.destination.data(), remote.address, Outer::kAddressBytes);
   outer.port = Be16::from_host(kGuePort);

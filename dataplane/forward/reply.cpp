@@ -167,12 +167,14 @@ std::uint32_t answer_too_big(const AnswerFrame& frame, std::uint32_t mtu) {
   }
 }
 
-#define SLUICE_INSTANTIATE(Family)                                         \
-  template bool is_single_host<Family>(const Family::Address&);            \
-  template std::uint32_t answer_tcp<Family>(const AnswerFrame&);           \
-  template std::uint32_t answer_udp<Family>(const AnswerFrame&);           \
-  template std::uint32_t answer_time_exceeded<Family>(const AnswerFrame&); \
-  template std::uint32_t answer_too_big<Family>(const AnswerFrame&, std::uint32_t);
+#define SLUICE_INSTANTIATE(Family)                                                                 \
+  template bool is_single_host<Family>(const Family::Address&);                                    \
+  template std::uint32_t answer_tcp<Family>(const AnswerFrame&);                                   \
+  template std::uint32_t answer_udp<Family>(const AnswerFrame&);                                   \
+  template std::uint32_t answer_time_exceeded<Family>(const AnswerFrame&);                         \
+  template std::uint32_t answer_too_big<Family>(const AnswerFrame&, std::uint32_t);                \
+  template void write_error<Family>(std::uint8_t*, const Family::Address&, const Family::Address&, \
+                                    std::uint8_t, std::uint8_t, std::uint32_t, std::uint32_t);
 SLUICE_INSTANTIATE(Ipv4)
 SLUICE_INSTANTIATE(Ipv6)
 

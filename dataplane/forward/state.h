@@ -156,19 +156,25 @@ class ForwardingState {
   };
 
   template <typename Family>
-  std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol,
-                         Be16 port) const {
+  static std::uint32_t vip_hash(const typename Family::Address& address, std::uint8_t protocol,
+                                Be16 port) {
     return hash_of<Family>(address.data(), protocol, port);
   }
   void prefetch_vip(std::uint32_t hash) const { vips_.prefetch(hash); }
+  template <typename Family>
+  static bool is_vip(const VipBlock& vip, const typename Family::Address& address,
+                     std::uint8_t protocol, Be16 port) {
+    return vip.port == port && vip.protocol == protocol && is<Family>(vip.address, address);
+  }
+  using VipView = PagedHash<VipBlock>::View;  // prefetch() and candidate() of a whole burst.
+  VipView vip_view() const { return vips_.view(); }
   // Begins to load the block; for find_vip() of the same hash.
   const VipBlock* vip_candidate(std::uint32_t hash) const { return vips_.candidate(hash); }
   template <typename Family>
   const VipBlock* find_vip(const typename Family::Address& address, std::uint8_t protocol,
                            Be16 port, std::uint32_t hash, const VipBlock* candidate) const {
     if (candidate == nullptr) return nullptr;
-    if (candidate->port == port && candidate->protocol == protocol &&
-        is<Family>(candidate->address, address)) [[likely]]
+    if (is_vip<Family>(*candidate, address, protocol, port)) [[likely]]
       return candidate;
     return find_vip<Family>(address, protocol, port, hash);
   }
@@ -203,6 +209,8 @@ class ForwardingState {
     const BackendRecord* record = backends_.find(id);
     return record != nullptr && record->address_bytes != 0 ? record : nullptr;
   }
+  // Its place, whether there is such a backend or not; nullptr: there is no place.
+  const BackendRecord* backend_record(std::uint32_t id) const { return backends_.find(id); }
   void prefetch_backend(std::uint32_t id) const {
     if (const BackendRecord* record = backends_.find(id)) __builtin_prefetch(record);
   }

@@ -62,28 +62,57 @@ class PagedArray {
 // one. A full bucket spills into the next ones of its page.
 template <typename Block>
 class PagedHash {
+  static constexpr std::uint32_t kBuckets = 32;  // Of a page; the low bits of the hash choose one.
+  static constexpr std::size_t kMaxPages = std::size_t{1} << 20;
+  struct alignas(64) Bucket {
+    std::uint32_t hash[5] = {};
+    std::uint16_t count = 0;
+    bool spilled = false;  // An entry of this or an earlier bucket went past it.
+    const Block* block[5] = {};
+  };
+  static_assert(sizeof(Bucket) == 64);
+  struct Page {
+    std::array<Bucket, kBuckets> buckets;
+    std::vector<std::pair<std::uint32_t, std::shared_ptr<const Block>>>
+        entries;  // Owns what buckets point to.
+  };
+
  public:
   PagedHash() : pages_(1) {}
 
-  void prefetch(std::uint32_t hash) const {
-    if (const Page* page = page_of(hash)) __builtin_prefetch(&page->buckets[bucket_of(hash)]);
-  }
+  // The look-up of a burst: prefetch() all, then candidate() of all, then the blocks are there. By
+  // a value of its own, so that stores in between do not have it read again where the table stands.
+  class View {
+   public:
+    void prefetch(std::uint32_t hash) const {
+      if (const Page* page = page_of(hash)) __builtin_prefetch(&page->buckets[bucket_of(hash)]);
+    }
+    // The first block of this hash: nearly always the one or, nullptr, proof that there is none. A
+    // caller whose candidate is another one's asks find(). No branch depends on where it stands.
+    const Block* candidate(std::uint32_t hash) const {
+      const Page* page = page_of(hash);
+      if (page == nullptr) return nullptr;
+      const Bucket& bucket = page->buckets[bucket_of(hash)];
+      const unsigned equal = equal_hashes(bucket, hash);
+      if (equal == 0) [[unlikely]]
+        return bucket.spilled ? table_->find(hash, [](const Block&) { return true; }) : nullptr;
+      const Block* block = bucket.block[std::countr_zero(equal)];
+      __builtin_prefetch(block);
+      return block;
+    }
 
-  // The look-up of a burst: prefetch() all, then candidate() of all, then the blocks are there.
-  // What it gives is the first block of this hash: nearly always the one or, nullptr, proof that
-  // there is none. A caller whose candidate is another one's asks find(). No branch depends on
-  // where it stands.
-  const Block* candidate(std::uint32_t hash) const {
-    const Page* page = page_of(hash);
-    if (page == nullptr) return nullptr;
-    const Bucket& bucket = page->buckets[bucket_of(hash)];
-    const unsigned equal = equal_hashes(bucket, hash);
-    if (equal == 0) [[unlikely]]
-      return bucket.spilled ? find(hash, [](const Block&) { return true; }) : nullptr;
-    const Block* block = bucket.block[std::countr_zero(equal)];
-    __builtin_prefetch(block);
-    return block;
-  }
+   private:
+    friend class PagedHash;
+    explicit View(const PagedHash& table)
+        : table_(&table), pages_(table.pages_.data()), mask_(table.pages_.size() - 1) {}
+    const Page* page_of(std::uint32_t hash) const { return pages_[hash / kBuckets & mask_].get(); }
+    const PagedHash* table_;
+    const std::shared_ptr<Page>* pages_;
+    std::size_t mask_;
+  };
+  View view() const { return View(*this); }
+  void prefetch(std::uint32_t hash) const { view().prefetch(hash); }
+  const Block* candidate(std::uint32_t hash) const { return view().candidate(hash); }
 
   // The block for which matches(block) holds among those of this hash, or nullptr.
   template <typename Matches>
@@ -152,21 +181,6 @@ class PagedHash {
   }
 
  private:
-  static constexpr std::uint32_t kBuckets = 32;  // Of a page; the low bits of the hash choose one.
-  static constexpr std::size_t kMaxPages = std::size_t{1} << 20;
-  struct alignas(64) Bucket {
-    std::uint32_t hash[5] = {};
-    std::uint16_t count = 0;
-    bool spilled = false;  // An entry of this or an earlier bucket went past it.
-    const Block* block[5] = {};
-  };
-  static_assert(sizeof(Bucket) == 64);
-  struct Page {
-    std::array<Bucket, kBuckets> buckets;
-    std::vector<std::pair<std::uint32_t, std::shared_ptr<const Block>>>
-        entries;  // Owns what buckets point to.
-  };
-
   // Bit i is set where entry i has this hash.
   static unsigned equal_hashes(const Bucket& bucket, std::uint32_t hash) {
     const __m128i four = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.hash));

@@ -275,16 +275,16 @@ DropReason parse(Cursor cursor, ParsedBurst& out, unsigned i) {
 }  // namespace
 
 void parse_burst(const std::uint8_t* const* data, const std::uint32_t* length,
-                 const std::uint32_t* total_length, unsigned count, ParsedBurst& out) {
-  constexpr unsigned kAhead = 8;
+                 const std::uint32_t* total_length, const std::uint8_t* places, unsigned count,
+                 ParsedBurst& out) {
   std::memset(out.reason, 0, sizeof(out.reason));
   std::memset(out.not_for_vip, 0, sizeof(out.not_for_vip));
   std::memset(out.vlan_tags, 0, sizeof(out.vlan_tags));
   std::memset(out.form, 0, sizeof(out.form));
   out.unusual = 0;
   static_assert(static_cast<int>(DropReason::none) == 0);
-  for (unsigned i = 0; i < count; ++i) {
-    if (i + kAhead < count) __builtin_prefetch(data[i + kAhead]);
+  for (unsigned n = 0; n < count; ++n) {
+    const unsigned i = places[n];
     if (parse_plain(data[i], length[i], total_length[i], out, i)) [[likely]]
       continue;
     out.kind[i] = PacketKind::other;

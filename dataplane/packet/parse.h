@@ -55,9 +55,10 @@ struct ParsedBurst {
   Be16 destination_port[kMaxBurst];
 };
 
-// `length`: contiguous bytes at data; `total_length`: of the whole packet, headers must lie in the
+// Of the `count` packets that places[] names. `length`: contiguous bytes at data; `total_length`: of the whole packet, headers must lie in the
 // former.
 void parse_burst(const std::uint8_t* const* data, const std::uint32_t* length,
-                 const std::uint32_t* total_length, unsigned count, ParsedBurst& out);
+                 const std::uint32_t* total_length, const std::uint8_t* places, unsigned count,
+                 ParsedBurst& out);
 
 }  // namespace sluice

@@ -91,7 +91,8 @@ Seen parse(const Bytes& present, std::uint32_t total_length) {
   ParsedBurst parsed;
   const std::uint8_t* data = present.data();
   const auto length = static_cast<std::uint32_t>(present.size());
-  parse_burst(&data, &length, &total_length, 1, parsed);
+  const std::uint8_t place = 0;
+  parse_burst(&data, &length, &total_length, &place, 1, parsed);
   return {parsed.kind[0],
           parsed.l3[0],
           parsed.l4[0],

@@ -27,7 +27,8 @@ Parsed parse(const Bytes& packet, std::size_t bytes, std::size_t contiguous) {
   const auto length = static_cast<std::uint32_t>(contiguous);
   const auto total = static_cast<std::uint32_t>(bytes);
   auto out = std::make_unique<ParsedBurst>();
-  parse_burst(&data, &length, &total, 1, *out);
+  const std::uint8_t place = 0;
+  parse_burst(&data, &length, &total, &place, 1, *out);
   return {out->kind[0], out->reason[0], out->not_for_vip[0], out->form[0], std::move(out)};
 }
 Parsed parse(const Bytes& packet, std::size_t bytes) {

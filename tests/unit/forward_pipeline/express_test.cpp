@@ -1,0 +1,148 @@
+// The short way says what the stages say: two gateways, one without it, get the same packets in the
+// same bursts; every verdict, byte and counter must be equal.
+#include <random>
+
+#include "gateway.h"
+
+namespace sluice {
+namespace {
+
+using test::Bytes;
+using test::Gateway;
+using test::Net;
+using test::Outcome;
+using test::Packet;
+
+template <typename Family>
+Packet random_packet(std::mt19937& random) {
+  const auto one_in = [&](unsigned n) { return random() % n == 0; };
+  const std::uint8_t protocol = one_in(3) ? kProtocolUdp : kProtocolTcp;
+  Packet p = test::from_client<Family>(static_cast<unsigned>(random() % 40),
+                                       one_in(4) ? kTcpSyn : kTcpAck, protocol);
+  if (one_in(12)) p.flags = static_cast<std::uint8_t>(random());
+  if (one_in(20)) p.ttl = static_cast<unsigned>(random() % 3);
+  if (one_in(20)) p.vlans = {5};
+  if (one_in(30)) p.destination_port = 81;
+  if (one_in(30)) p.source = Net<Family>::vip();
+  if (one_in(30)) p.udp_checksum = false;
+  if (one_in(30)) p.destination_mac[5] = 9;
+  if (one_in(10)) p.payload = static_cast<unsigned>(random() % 1600);
+  if (Family::kAddressBytes == 4 && one_in(20)) p.ip_options = {1, 1, 1, 0};
+  if (Family::kAddressBytes == 4 && one_in(5)) p.fragment = one_in(2) ? 0x2000u : 0x4000u;
+  return p;
+}
+
+template <typename Family>
+Bytes random_bytes(std::mt19937& random) {
+  Bytes bytes = test::build(random_packet<Family>(random));
+  if (random() % 15 == 0) bytes[random() % bytes.size()] ^= static_cast<std::uint8_t>(random());
+  if (random() % 25 == 0) bytes.resize(14 + random() % (bytes.size() - 14));
+  return bytes;
+}
+
+std::vector<std::uint64_t> all_counters(const Gateway& gateway) {
+  const WorkerCounters& c = *gateway.counters[0];
+  std::vector<std::uint64_t> all = {c.answers.read(), c.untracked.read(), c.punted.read()};
+  for (const Counter& drop : c.drops) all.push_back(drop.read());
+  for (unsigned i = 0; i < 64; ++i) {
+    const VipCounterSet& vip = c.vips[i];
+    const BackendCounterSet& backend = c.backends[i];
+    for (const Counter* counter :
+         {&vip.packets_in, &vip.bytes_in, &vip.packets_out, &vip.bytes_out, &vip.new_flows,
+          &backend.packets_in, &backend.bytes_in, &backend.packets_out, &backend.new_flows}) {
+      all.push_back(counter->read());
+    }
+  }
+  return all;
+}
+
+// But for the id of an IPv4 packet that may be fragmented, of which a tunnel numbers one after
+// another.
+std::string shown(Bytes bytes) {
+  if (bytes.size() > 34 && bytes[12] == 8 && bytes[13] == 0 && (bytes[20] & 0x40) == 0)
+    bytes[18] = bytes[19] = bytes[24] = bytes[25] = 0;
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    char hex[3];
+    std::snprintf(hex, sizeof hex, "%02x", byte);
+    text += hex;
+  }
+  return text;
+}
+
+template <typename Family>
+void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {}) {
+  const auto configure = [](PipelineConfig& config) {
+    const std::array<std::uint8_t, 6> mac{2, 0, 0, 0, 0, 1};
+    config.port_mac = {mac, mac};
+  };
+  Gateway with(1, configure), without(1, [&](PipelineConfig&config) {
+    configure(config);
+    config.express = false;
+  });
+  std::mt19937 random(static_cast<unsigned>(mode) + 17);
+  for (Gateway* gateway : {&with, &without}) {
+    gateway->headroom = 128;
+    gateway->serve<Family>(3, mode);
+    if (prepare) prepare(*gateway);
+  }
+  for (unsigned round = 0; round < 300; ++round) {
+    std::vector<Bytes> packets;
+    for (unsigned n = random() % 20 + 1; n > 0; --n)
+      packets.push_back(random_bytes<Family>(random));
+    const std::vector<Outcome> a = with.process_all(packets), b = without.process_all(packets);
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+      ASSERT_EQ(a[i].verdict, b[i].verdict) << round << " " << i;
+      ASSERT_EQ(a[i].reason, b[i].reason) << round << " " << i;
+      if (a[i].verdict != Verdict::transmit) continue;
+      ASSERT_EQ(a[i].out_port, b[i].out_port);
+      ASSERT_EQ(a[i].next_hop, b[i].next_hop);
+      ASSERT_EQ(shown(a[i].bytes), shown(b[i].bytes)) << round << " " << i;
+    }
+    ASSERT_EQ(all_counters(with), all_counters(without)) << round;
+    if (random() % 3 == 0) {
+      const Ticks ticks = random() % 4;
+      with.now += ticks;
+      without.now += ticks;
+    }
+  }
+}
+
+template <typename Family>
+class Express : public testing::Test {};
+using Families = testing::Types<Ipv4, Ipv6>;
+TYPED_TEST_SUITE(Express, Families);
+
+TYPED_TEST(Express, SaysWhatTheStagesSay) {
+  for (unsigned mode = 0; mode < kModes; ++mode) {
+    SCOPED_TRACE(name(static_cast<Mode>(mode)));
+    compare<TypeParam>(static_cast<Mode>(mode));
+  }
+}
+
+TYPED_TEST(Express, LeavesWhatHasNoWay) {
+  for (const NextHopIndex hop :
+       {kNoNextHop, Gateway::kUnresolved, Gateway::kRouted, Gateway::kBlackhole, kMultipath | 0}) {
+    for (const Mode mode : {Mode::dsr_mac, Mode::ipip, Mode::gue}) {
+      SCOPED_TRACE(std::string(name(mode)) + " " + std::to_string(hop));
+      compare<TypeParam>(mode, [&](Gateway& gateway) {
+        gateway.routing.multipath[0].count = 2;
+        gateway.routing.multipath[0].hops[0] = Gateway::kToBackends;
+        gateway.routing.multipath[0].hops[1] = Gateway::kRouted;
+        gateway.routing.backend_next_hop[1] = hop;
+      });
+    }
+  }
+}
+
+TYPED_TEST(Express, LeavesWhatIsTooBigOrHasNoSource) {
+  compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.routing.port_mtu[1] = 1300; });
+  compare<TypeParam>(Mode::gue, [](Gateway& gateway) {
+    gateway.routing.backend_path_mtu[1] = (1000 / 16) << 16 | 1280;
+  });
+  compare<TypeParam>(Mode::gue, [](Gateway& gateway) { gateway.tunnels.ports.clear(); });
+  compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.headroom = 16; });
+}
+
+}  // namespace
+}  // namespace sluice
