@@ -424,7 +424,7 @@ class Conversation {
 
   void gateway_to_client(Frame& frame) {
     saw_backend_acknowledgment(translation_, frame.number(8));
-    const bool sack = frame.number(20) == 0x0101050a && frame.tcp()[12] == 0x80;
+    const bool sack = frame.tcp()[12] == 0x80 && frame.number(20) == 0x0101050a;
     translate_tcp_to_client(translation_, frame.tcp());
     ASSERT_TRUE(test::decode(frame.bytes()).l4_checksum_right);
     const std::uint32_t acknowledged = frame.number(8) - (isn_ + 1);

@@ -36,7 +36,8 @@ TEST(Quic, WhatNamesNoServer) {
   EXPECT_EQ(server_of({0x40, 0xe7, 10, 1, 2, 3, 4, 5, 6, 7, 8}).bytes, 0);
   // Too short, at every length.
   const Bytes all = {0x40, 7, 10, 1, 2, 3, 4, 5, 6, 7, 8};
-  for (std::size_t bytes = 0; bytes < 6; ++bytes)
+  EXPECT_EQ(quic_server(all.data(), 0).bytes, 0);
+  for (std::size_t bytes = 1; bytes < 6; ++bytes)
     EXPECT_EQ(server_of(Bytes(all.begin(), all.begin() + static_cast<long>(bytes))).bytes, 0);
   EXPECT_EQ(server_of(Bytes(all.begin(), all.begin() + 6)).bytes, 4);
   EXPECT_EQ(server_of(Bytes(all.begin(), all.begin() + 9)).bytes, 7);
