@@ -104,6 +104,7 @@ TYPED_TEST(Trace, VerdictsAndReasonsAreThePipelines) {
 TYPED_TEST(Trace, NamesTheMode) {
   for (const Mode mode : {Mode::nat, Mode::dnat, Mode::dsr_mac, Mode::ipip, Mode::gue}) {
     Gateway gateway(2);
+    gateway.headroom = 64;
     gateway.serve<TypeParam>(3, mode);
     for (unsigned n = 0; n < 20; ++n) {
       const Packet p = from_client<TypeParam>(n);
