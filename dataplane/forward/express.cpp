@@ -1,70 +1,16 @@
 #include "dataplane/forward/express.h"
 
+#include "dataplane/forward/express_rules.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/forward/tunnel_rules.h"
 #include "dataplane/packet/encapsulate.h"
 #include "dataplane/packet/rewrite.h"
 
 namespace sluice {
+
+using namespace express_rules;
+
 namespace {
-
-constexpr std::uint32_t kL3 = sizeof(EthernetHeader);
-
-template <typename T>
-[[gnu::always_inline]] inline T load(const std::uint8_t* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(value));
-  return value;
-}
-inline std::uint32_t host16(std::uint64_t raw) {
-  return __builtin_bswap16(static_cast<std::uint16_t>(raw));
-}
-
-// Whether the IP header is one without options, of no fragment, right, and of a packet that
-// somebody may have sent and that may go on. Early returns: each is a compare and a branch that is
-// never taken.
-template <typename Family>
-[[gnu::always_inline]] inline bool is_plain(const std::uint8_t* frame) {
-  const auto a = load<std::uint64_t>(frame + kL3), b = load<std::uint64_t>(frame + kL3 + 8);
-  if constexpr (Family::kAddressBytes == 4) {
-    constexpr std::uint64_t kFragment = std::uint64_t{Be16::from_host(0x3fff).raw} << 48;
-    const auto c = load<std::uint32_t>(frame + kL3 + 16);
-    if ((a & (0xff | kFragment)) != 0x45 || (b & 0xff) <= 1) return false;
-    std::uint64_t sum = (a & 0xffffffff) + (a >> 32) + (b & 0xffffffff) + (b >> 32) + c;
-    sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    if ((sum & 0xffff) + (sum >> 16) != 0xffff) return false;
-    const auto first = static_cast<std::uint8_t>(b >> 32);  // Of the source address.
-    return first - 1u < 223u && first != 127 && b >> 32 != c;
-  } else {
-    if ((a & 0xf0) != 0x60 || a >> 56 <= 1 || b == 0 || (b & 0xff) == 0xff) return false;
-    return b != load<std::uint64_t>(frame + kL3 + 24) ||
-           load<std::uint64_t>(frame + kL3 + 16) != load<std::uint64_t>(frame + kL3 + 32);
-  }
-}
-
-template <typename Family>
-constexpr std::uint32_t kL4 = kL3 + sizeof(IpHeader<Family>);
-
-template <typename Family>
-const typename Family::Address& source_in(const std::uint8_t* frame) {
-  return *reinterpret_cast<const typename Family::Address*>(
-      reinterpret_cast<const IpHeader<Family>*>(frame + kL3)->source);
-}
-template <typename Family>
-const typename Family::Address& destination_in(const std::uint8_t* frame) {
-  return *reinterpret_cast<const typename Family::Address*>(
-      reinterpret_cast<const IpHeader<Family>*>(frame + kL3)->destination);
-}
-template <typename Family>
-std::uint8_t protocol_in(const std::uint8_t* frame) {
-  return frame[kL3 + (Family::kAddressBytes == 4 ? 9 : 6)];
-}
-template <typename Family>
-std::uint32_t end_of(const std::uint8_t* frame) {
-  const auto a = load<std::uint64_t>(frame + kL3);
-  return Family::kAddressBytes == 4 ? kL3 + host16(a >> 16) : kL4<Family> + host16(a >> 32);
-}
 
 template <typename Family>
 struct Leaving {
@@ -121,6 +67,11 @@ template <typename Family, typename Outer>
   return true;
 }
 
+// Whether this worker is the one for the packet of a translated flow, as far as that is clear.
+bool is_ours(const ExpressContext& context, unsigned p, Mode mode) {
+  return context.workers == 1 || (mode == Mode::nat && context.burst.steered[p]);
+}
+
 }  // namespace
 
 template <typename Family>
@@ -157,11 +108,12 @@ template <typename Family>
 
 template <typename Family>
 void Express<Family>::run(const ExpressContext& context, ConnectionTable<Family>& table,
-                          std::uint64_t& rest) {
+                          NatRecords<Family>& records, std::uint64_t& rest) {
   if (count_ == 0) return;
   find_vips(context, table, rest);
-  find_flows(context, table, rest);
+  find_flows(context, table, records, rest);
   send(context, rest);
+  if (translated_count_ != 0) send_translated(context, rest);
   count_ = 0;
 }
 
@@ -181,21 +133,30 @@ void Express<Family>::find_vips(const ExpressContext& context, const Table& tabl
     const auto ports = load<std::uint32_t>(frame + kL4<Family>);
     const Be16 port{static_cast<std::uint16_t>(ports >> 16)};
     const VipBlock* vip = vip_[i];
-    if (vip == nullptr || translates(vip->mode) ||
-        !ForwardingState::is_vip<Family>(*vip, destination_in<Family>(frame),
-                                         protocol_in<Family>(frame), port)) {
+    std::uint32_t id;
+    bool known;
+    if (vip != nullptr && ForwardingState::is_vip<Family>(*vip, destination_in<Family>(frame),
+                                                          protocol_in<Family>(frame), port))
+        [[likely]] {
+      id = vip->id;
+      known = !translates(vip->mode) || is_ours(context, p, vip->mode);
+    } else {
+      vip = nullptr;
+      known = is_reply(context, p, id);
+    }
+    if (!known) [[unlikely]] {
       left |= std::uint64_t{1} << p;
       continue;
     }
     FlowWords<Family>& words = words_[kept];
     if constexpr (Family::kAddressBytes == 4) {
       words[0] = load<std::uint32_t>(frame + kL3 + 12) | std::uint64_t{ports} << 32;
-      words[1] = vip->id;
+      words[1] = id;
     } else {
       words[0] = load<std::uint64_t>(frame + kL3 + 8);
       words[1] = load<std::uint64_t>(frame + kL3 + 16);
       words[2] = ports;
-      words[3] = vip->id;
+      words[3] = id;
     }
     buckets_[kept] = table.hash(words);
     table.prefetch(buckets_[kept]);
@@ -208,7 +169,8 @@ void Express<Family>::find_vips(const ExpressContext& context, const Table& tabl
 
 // The flows, and what is needed of their backends.
 template <typename Family>
-void Express<Family>::find_flows(const ExpressContext& context, Table& table, std::uint64_t& rest) {
+void Express<Family>::find_flows(const ExpressContext& context, Table& table,
+                                 NatRecords<Family>& records, std::uint64_t& rest) {
   const unsigned count = count_;
   table.find(words_, buckets_, count, slot_);
   const Routing& routing = context.routing;
@@ -217,14 +179,22 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table, st
   const std::atomic<NextHopIndex>* const next_hops = routing.backend_next_hop.get();
   BackendCounterSet* const counters = context.counters.backends.get();
   VipCounterSet* const vip_counters = context.counters.vips.get();
-  unsigned kept = 0;
+  unsigned kept = 0, translated = 0;
   std::uint64_t left = rest;
   for (unsigned i = 0; i < count; ++i) {
     const Slot slot = slot_[i];
     if (slot != kNoSlot) [[likely]] {
       const auto flow = table.status(slot);
       const std::uint32_t id = flow.link.index();
-      if (flow.state == FlowState::established && !flow.link.is_nat() && id < backend_count)
+      if (flow.link.is_nat()) {
+        if (flow.state == FlowState::established && flow.link != kNatTombstone) [[likely]] {
+          records.prefetch(id);
+          translated_[translated] = packet_[i];
+          translated_vip_[translated] = vip_[i];
+          record_[translated++] = &records[id];
+          continue;
+        }
+      } else if (flow.state == FlowState::established && vip_[i] != nullptr && id < backend_count)
           [[likely]] {
         const BackendRecord* backend = state.backend_record(id);
         if (backend != nullptr) [[likely]] {
@@ -243,6 +213,7 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table, st
     left |= std::uint64_t{1} << packet_[i];
   }
   count_ = kept;
+  translated_count_ = translated;
   rest = left;
   for (unsigned i = 0; i < kept; ++i) {
     const auto flow = table.status(slot_[i]);
@@ -305,12 +276,15 @@ void Express<Family>::send(const ExpressContext& context, std::uint64_t& rest) {
   rest = left;
 }
 
-template class Express<Ipv4>;
-template class Express<Ipv6>;
+template void Express<Ipv4>::run(const ExpressContext&, ConnectionTable<Ipv4>&, NatRecords<Ipv4>&,
+                                 std::uint64_t&);
+template void Express<Ipv6>::run(const ExpressContext&, ConnectionTable<Ipv6>&, NatRecords<Ipv6>&,
+                                 std::uint64_t&);
 
 // Both families' lanes, in one go over the burst.
 std::uint64_t express(const ExpressContext& context, Express<Ipv4>& ipv4, Express<Ipv6>& ipv6,
-                      ConnectionTable<Ipv4>& table_ipv4, ConnectionTable<Ipv6>& table_ipv6) {
+                      ConnectionTable<Ipv4>& table_ipv4, ConnectionTable<Ipv6>& table_ipv6,
+                      NatRecords<Ipv4>& records_ipv4, NatRecords<Ipv6>& records_ipv6) {
   const Burst& burst = context.burst;
   const OwnMacs& macs = context.macs;
   const ForwardingState::VipView vips = context.state.vip_view();
@@ -329,8 +303,8 @@ std::uint64_t express(const ExpressContext& context, Express<Ipv4>& ipv4, Expres
     }
     if (!taken) rest |= std::uint64_t{1} << p;
   }
-  ipv4.run(context, table_ipv4, rest);
-  ipv6.run(context, table_ipv6, rest);
+  ipv4.run(context, table_ipv4, records_ipv4, rest);
+  ipv6.run(context, table_ipv6, records_ipv6, rest);
   return rest;
 }
 

@@ -25,7 +25,6 @@
 namespace sluice {
 
 inline constexpr Ticks kNatPortRest = 120 * kTicksPerSecond;
-inline constexpr FlowLink kNatTombstone = FlowLink::nat(FlowLink::kNatBit - 1);
 // Ports that may be found in use before a flow is refused: bounds the work of one packet.
 inline constexpr unsigned kNatPortsTried = 64;
 

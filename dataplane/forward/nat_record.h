@@ -157,6 +157,9 @@ FlowState saw_backend(NatRecord<Family>& record, const TcpView& tcp, Ticks now) 
   return record.closed() ? record.closing_state() : record.state;
 }
 
+// The link of an entry whose flow has ended and whose NAT port rests.
+inline constexpr FlowLink kNatTombstone = FlowLink::nat(FlowLink::kNatBit - 1);
+
 template <typename Family>
 class NatRecords {
  public:

@@ -149,10 +149,16 @@ void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing
   Impl& impl = *impl_;
   std::uint64_t bits = burst.count < Burst::kMax ? (std::uint64_t{1} << burst.count) - 1 : ~0ull;
   if (impl.context.config.express) {
-    const ExpressContext context{
-        burst, state, routing, impl.own_macs, impl.context.counters, impl.context.tunnel_id, now};
-    bits =
-        express(context, impl.express_ipv4, impl.express_ipv6, *impl.ipv4.table, *impl.ipv6.table);
+    const ExpressContext context{burst,
+                                 state,
+                                 routing,
+                                 impl.own_macs,
+                                 impl.context.counters,
+                                 impl.context.tunnel_id,
+                                 impl.context.config.workers,
+                                 now};
+    bits = express(context, impl.express_ipv4, impl.express_ipv6, *impl.ipv4.table,
+                   *impl.ipv6.table, impl.ipv4.nat.records(), impl.ipv6.nat.records());
     if (bits == 0) return;
   }
   std::uint8_t places[Burst::kMax];

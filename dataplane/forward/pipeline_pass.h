@@ -201,14 +201,4 @@ bool relay_tunnel_error(Pass<Family>& pass, unsigned i);
 // far as the EtherType goes, which is right then; MACs are to be written).
 template <typename Family>
 void untag(Pass<Family>& pass, unsigned i);
-// The FIB of the family; nullptr: none yet.
-template <typename Family>
-const Fib<Family>* fib_of(const Routing& routing) {
-  if constexpr (Family::kAddressBytes == 4) {
-    return routing.fib_ipv4.get();
-  } else {
-    return routing.fib_ipv6.get();
-  }
-}
-
 }  // namespace sluice

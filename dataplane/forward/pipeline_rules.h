@@ -164,6 +164,16 @@ inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std
   return mtu;
 }
 
+// The FIB of the family; nullptr: none yet.
+template <typename Family>
+inline const Fib<Family>* fib_of(const Routing& routing) {
+  if constexpr (Family::kAddressBytes == 4) {
+    return routing.fib_ipv4.get();
+  } else {
+    return routing.fib_ipv6.get();
+  }
+}
+
 // What becomes of a TCP, UDP, SCTP, ICMP or other packet to a VIP's address that no VIP takes.
 enum class UnservedFate : std::uint8_t { punt, refuse_port, refuse_protocol };
 inline UnservedFate unserved_fate(std::uint8_t protocol) {

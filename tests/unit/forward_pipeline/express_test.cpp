@@ -47,9 +47,9 @@ std::vector<std::uint64_t> all_counters(const Gateway& gateway) {
   for (unsigned i = 0; i < 64; ++i) {
     const VipCounterSet& vip = c.vips[i];
     const BackendCounterSet& backend = c.backends[i];
-    for (const Counter* counter :
-         {&vip.packets_in, &vip.bytes_in, &vip.packets_out, &vip.bytes_out, &vip.new_flows,
-          &backend.packets_in, &backend.bytes_in, &backend.packets_out, &backend.new_flows}) {
+    for (const Counter* counter : {&vip.packets_in, &vip.bytes_in, &vip.packets_out, &vip.bytes_out,
+                                   &vip.new_flows, &backend.packets_in, &backend.bytes_in,
+                                   &backend.packets_out, &backend.bytes_out, &backend.new_flows}) {
       all.push_back(counter->read());
     }
   }
@@ -70,6 +70,25 @@ std::string shown(Bytes bytes) {
   return text;
 }
 
+std::vector<Outcome> same(Gateway& with, Gateway& without, const std::vector<Bytes>& packets,
+                          std::uint16_t port) {
+  const std::vector<Outcome> a = with.process_all(packets, port),
+                             b = without.process_all(packets, port);
+  const auto compare = [&] {
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+      ASSERT_EQ(a[i].verdict, b[i].verdict) << i;
+      ASSERT_EQ(a[i].reason, b[i].reason) << i;
+      if (a[i].verdict != Verdict::transmit) continue;
+      ASSERT_EQ(a[i].out_port, b[i].out_port);
+      ASSERT_EQ(a[i].next_hop, b[i].next_hop);
+      ASSERT_EQ(shown(a[i].bytes), shown(b[i].bytes)) << i;
+    }
+    ASSERT_EQ(all_counters(with), all_counters(without));
+  };
+  compare();
+  return a;
+}
+
 template <typename Family>
 void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {}) {
   const auto configure = [](PipelineConfig& config) {
@@ -86,25 +105,28 @@ void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {}) {
     gateway->serve<Family>(3, mode);
     if (prepare) prepare(*gateway);
   }
+  std::vector<Bytes> replies;
   for (unsigned round = 0; round < 300; ++round) {
     std::vector<Bytes> packets;
     for (unsigned n = random() % 20 + 1; n > 0; --n)
       packets.push_back(random_bytes<Family>(random));
-    const std::vector<Outcome> a = with.process_all(packets), b = without.process_all(packets);
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-      ASSERT_EQ(a[i].verdict, b[i].verdict) << round << " " << i;
-      ASSERT_EQ(a[i].reason, b[i].reason) << round << " " << i;
-      if (a[i].verdict != Verdict::transmit) continue;
-      ASSERT_EQ(a[i].out_port, b[i].out_port);
-      ASSERT_EQ(a[i].next_hop, b[i].next_hop);
-      ASSERT_EQ(shown(a[i].bytes), shown(b[i].bytes)) << round << " " << i;
+    const std::vector<Outcome> forwarded = same(with, without, packets, 0);
+    if (testing::Test::HasFatalFailure()) return;
+    replies.clear();
+    for (const Outcome& outcome : forwarded) {
+      if (outcome.verdict != Verdict::transmit || outcome.out_port != 1 || !translates(mode))
+        continue;
+      constexpr std::uint8_t kFlags[] = {kTcpSyn | kTcpAck, kTcpAck, kTcpAck, kTcpFin | kTcpAck};
+      Packet reply = test::from_backend(outcome.decoded(), kFlags[random() % (round + 4) % 4]);
+      if (random() % 20 == 0) reply.ttl = static_cast<unsigned>(random() % 3);
+      if (random() % 20 == 0) reply.payload = 1500;
+      replies.push_back(test::build(reply));
     }
-    ASSERT_EQ(all_counters(with), all_counters(without)) << round;
-    if (random() % 3 == 0) {
-      const Ticks ticks = random() % 4;
-      with.now += ticks;
-      without.now += ticks;
-    }
+    (void)same(with, without, replies, 1);
+    if (testing::Test::HasFatalFailure()) return;
+    const Ticks ticks = random() % 3 == 0 ? static_cast<Ticks>(random() % 4) : 0;
+    with.now += ticks;
+    without.now += ticks;
   }
 }
 
