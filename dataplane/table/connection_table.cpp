@@ -149,6 +149,8 @@ Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, F
 // nothing changed, when there is none within reach.
 template <typename Family>
 Slot ConnectionTable<Family>::make_room(Hash hash) {
+  if (const Slot free = empty_at_home(hash); free != kNoSlot) [[likely]]
+    return free;
   Reach reach(*this, hash);
   for (unsigned i = 0; i < reach.count(); ++i) {
     Slot free = i == 0 ? empty_at_home(hash) : empty_slot(reach.bucket(i));
