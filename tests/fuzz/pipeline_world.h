@@ -1,6 +1,6 @@
 // The gateway pipeline_fuzz runs: two workers with tables small enough to fill, and VIPs of every
-// kind in both families (NAT, direct return, draining, without a backend), with next hops of every
-// state behind them. Built once; reset() empties the tables. Thread: one.
+// mode in both families (overlays, PROXY protocol, QUIC, NAT64, draining, without a backend), with
+// next hops of every state behind them. Built once; reset() empties the tables. Thread: one.
 #pragma once
 
 #include <memory>
@@ -15,6 +15,13 @@ class World {
   static constexpr std::uint8_t kMac[6] = {2, 0, 0, 0, 0, 1};  // Of both ports.
 
   static constexpr std::uint32_t kNatFlows = 24;  // Of each family and worker.
+  static constexpr std::uint16_t kMtuToBackends = 1400, kVxlanPort = 8472;
+
+  // Sources of tunnels are this and the 15 addresses behind it.
+  template <typename Family>
+  static const char* tunnel_prefix() {
+    return Family::kAddressBytes == 4 ? "10.0.1.0" : "fd00:1::";
+  }
 
   World();
   void reset();

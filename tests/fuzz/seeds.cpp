@@ -1,7 +1,6 @@
-// Writes the first inputs of the fuzzers that do not read text: seeds FOLDER makes
-// FOLDER/pipeline_fuzz, FOLDER/frame_fuzz and FOLDER/redis_reply_fuzz.
+// Writes the first inputs of the fuzzers that read neither packets nor text: seeds FOLDER makes
+// FOLDER/frame_fuzz and FOLDER/redis_reply_fuzz.
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -9,109 +8,11 @@
 #include "control/store/keys.h"
 #include "control/store/objects.h"
 #include "control/store/reply.h"
-#include "tests/fuzz/pipeline_input.h"
-#include "tests/fuzz/pipeline_world.h"
+#include "tests/fuzz/seed_folder.h"
 #include "tests/unit/server/fake_host.h"
 
 namespace sluice::fuzz {
 namespace {
-
-using test::Packet;
-
-class Folder {
- public:
-  explicit Folder(std::filesystem::path path) : path_(std::move(path)) {
-    std::filesystem::create_directories(path_);
-  }
-  void write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path_ / name, std::ios::binary) << bytes;
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-void add(std::string& out, const Packet& packet, unsigned flags = Step::kRepair,
-         std::uint8_t amount = 64, std::uint8_t ticks = 0) {
-  const test::Bytes bytes = test::build(packet);
-  Step step;
-  step.flags = static_cast<std::uint8_t>(flags);
-  step.amount = amount;
-  step.ticks = ticks;
-  step.bytes = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  write_step(out, step);
-}
-void add_reply(std::string& out, std::uint8_t tcp_flags, unsigned flags = Step::kFromBackends) {
-  Step step;
-  step.flags = static_cast<std::uint8_t>(flags | Step::kReply | Step::kRepair);
-  step.amount = tcp_flags;
-  write_step(out, step);
-}
-
-template <typename Family>
-void write_pipeline(const Folder& folder, const std::string& family) {
-  using test::from_client;
-  std::string connection;  // A handshake, an answer, time, an end; then the same for UDP.
-  add(connection, from_client<Family>(1));
-  add_reply(connection, kTcpSyn | kTcpAck);
-  add(connection, from_client<Family>(1, kTcpAck));
-  add(connection, from_client<Family>(1, kTcpAck), Step::kTime | Step::kSameBurst, 0, 4);
-  add(connection, from_client<Family>(1, kTcpFin | kTcpAck), Step::kSameBurst);
-  add_reply(connection, kTcpFin | kTcpAck);
-  add(connection, from_client<Family>(2, 0, kProtocolUdp), Step::kOtherWorker);
-  add_reply(connection, 0);
-  folder.write(family + "-nat", connection);
-
-  std::string flood;  // More flows than ports, records and table have room for.
-  for (unsigned n = 0; n < 80; ++n) {
-    add(flood, from_client<Family>(n), Step::kRepair | Step::kSameBurst, 0);
-    add(flood, from_client<Family>(n, 0, kProtocolUdp), Step::kRepair | Step::kSameBurst, 0);
-  }
-  add(flood, from_client<Family>(1), Step::kTime, 0, 255);
-  folder.write(family + "-flood", flood);
-
-  std::string direct, others;
-  Packet packet = from_client<Family>(3);
-  packet.destination = direct_vip<Family>();
-  add(direct, packet);
-  packet.flags = kTcpAck;
-  packet.payload = 600;
-  add(direct, packet, Step::kTime | Step::kSteered, 0, 3);
-  add(direct, packet, Step::kSplit, 128);
-  packet.vlans = {7, 9};
-  add(direct, packet, Step::kRepair | Step::kSameBurst);
-  packet.protocol = kProtocolUdp;
-  packet.destination_port = 53;
-  add(direct, packet);
-  folder.write(family + "-direct", direct);
-
-  // Nobody's port, of an address that answers and one that does not; ping; a stranger; VLANs.
-  packet = from_client<Family>(4);
-  packet.destination_port = 9999;
-  packet.payload = 40;
-  add(others, packet);
-  packet.protocol = kProtocolUdp;
-  packet.vlans = {7};
-  add(others, packet, Step::kRepair | Step::kSameBurst, 255);
-  packet.destination = direct_vip<Family>();
-  add(others, packet);
-  packet.protocol = Family::kAddressBytes == 4 ? kProtocolIcmp : kProtocolIcmp6;
-  add(others, packet);
-  packet.destination = test::Net<Family>::client(5);
-  add(others, packet);
-  packet = from_client<Family>(6);
-  packet.ip_options = {1, 1, 1, 0};
-  packet.extensions = {{kIpv6HopByHop, {0, 0, 1, 4, 0, 0, 0, 0}},
-                       {kIpv6Fragment, {0, 0, 0, 0, 0, 0, 0, 1}}};
-  packet.tcp_options = {2, 4, 5, 180, 1, 1, 1, 0};
-  packet.padding = 6;
-  add(others, packet);
-  for (std::uint16_t port : {81, 82, 83}) {
-    packet.destination_port = port;
-    add(others, packet, Step::kRepair | Step::kSameBurst);
-  }
-  folder.write(family + "-others", others);
-}
 
 v1::Request hello() {
   v1::Request request;
@@ -224,9 +125,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::filesystem::path folder = argv[1];
-  const fuzz::Folder packets(folder / "pipeline_fuzz");
-  fuzz::write_pipeline<Ipv4>(packets, "ipv4");
-  fuzz::write_pipeline<Ipv6>(packets, "ipv6");
   fuzz::write_frames(fuzz::Folder(folder / "frame_fuzz"));
   fuzz::write_replies(fuzz::Folder(folder / "redis_reply_fuzz"));
 }
