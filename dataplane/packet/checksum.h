@@ -44,12 +44,19 @@ class ChecksumDelta {
  public:
   template <std::size_t kBytes>
   void replace(const std::uint8_t* old_bytes, const std::uint8_t* new_bytes) {
-    static_assert(kBytes % 4 == 0);
-    for (std::size_t i = 0; i < kBytes; i += 4) {
+    static_assert(kBytes % 2 == 0);
+    std::size_t at = 0;
+    for (; at + 4 <= kBytes; at += 4) {
       std::uint32_t before, after;
-      std::memcpy(&before, old_bytes + i, 4);
-      std::memcpy(&after, new_bytes + i, 4);
+      std::memcpy(&before, old_bytes + at, 4);
+      std::memcpy(&after, new_bytes + at, 4);
       sum_ += std::uint64_t{~before} + after;  // Two words at once: fold() takes them apart.
+    }
+    if constexpr (kBytes % 4 != 0) {
+      Be16 before, after;
+      std::memcpy(&before, old_bytes + at, 2);
+      std::memcpy(&after, new_bytes + at, 2);
+      replace(before, after);
     }
   }
   void replace(Be16 before, Be16 after) {
