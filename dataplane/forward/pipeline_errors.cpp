@@ -83,9 +83,20 @@ template <typename Family>
 bool follow_record(Pass<Family>& pass, unsigned i, const NatRecord<Family>& record) {
   Lane<Family>& lane = pass.lane();
   const BackendRecord* backend = pass.state.backend(record.backend_id);
-  if (backend == nullptr || record.crosses()) return false;
+  if (backend == nullptr) return false;
   lane.backend[i] = backend;
   lane.tcp[i] = record.translation;
+  if (record.crosses()) {
+    if constexpr (Family::kAddressBytes == 16) {
+      if (lane.path[i] != Path::client_error) return false;
+      lane.action[i] = Action::forward;
+      lane.crosses[i] = true;
+      lane.other_source[i] = {unmap(record.source.address), record.source.port};
+      lane.other_destination[i] = {unmap(record.backend.address), record.backend.port};
+      return true;
+    }
+    return false;
+  }
   if (lane.path[i] == Path::client_error) {
     lane.action[i] = Action::forward;
     lane.new_source[i] = record.source;
@@ -104,6 +115,38 @@ bool follow_record(Pass<Family>& pass, unsigned i, const NatRecord<Family>& reco
   lane.vip_counter[i] = record.vip_counter;
   lane.source[i] = record.vip;
   return true;
+}
+
+// From an IPv4 router about a packet of an IPv6 client's flow.
+template <typename Family>
+bool follow_across(Pass<Family>& pass, unsigned i) {
+  if constexpr (Family::kAddressBytes == 4) {
+    Lane<Family>& lane = pass.lane();
+    WorkerFlows<Ipv6>& other = worker_flows<Ipv6>(pass.worker);
+    const FlowKey<Family>& v4 = lane.key[i];
+    if (lane.path[i] != Path::reply_error || is_dnat_reply(v4.vip_id)) return false;
+    if (!other.nat.has_crossed()) return false;
+    const FlowKey<Ipv6> key{map_to_ipv6(v4.client), v4.client_port, v4.vip_port, v4.vip_id};
+    const Slot slot = other.table->find(key, other.table->hash(key));
+    if (slot == kNoSlot || other.table->link(slot) == kNatTombstone) return false;
+    const NatRecord<Ipv6>& record = other.nat.records()[other.table->link(slot).index()];
+    const BackendRecord* backend = pass.state.backend(record.backend_id);
+    if (backend == nullptr) return false;
+    lane.action[i] = Action::reply;
+    lane.crosses[i] = true;
+    lane.other_source[i] = {record.vip, record.forward.vip_port};
+    lane.other_destination[i] = {record.forward.client, record.forward.client_port};
+    lane.tcp[i] = record.translation;
+    lane.vip_counter[i] = record.vip_counter;
+    lane.backend[i] = backend;
+    lane.next_hop[i] = kNoNextHop;
+    if (const Fib<Ipv6>* fib = fib_of<Ipv6>(pass.routing))
+      fib->lookup(&record.forward.client, &lane.next_hop[i], 1);
+    lane.next_hop[i] = pass.routing.pick(lane.next_hop[i], 0);
+    return true;
+  } else {
+    return false;
+  }
 }
 
 template <typename Family>
@@ -126,6 +169,7 @@ bool follow_flow(Pass<Family>& pass, unsigned i) {
     if (link.is_nat()) return follow_record(pass, i, pass.flows.nat.records()[link.index()]);
     return lane.vip[i] != nullptr && follow_direct(pass, i, pass.state.backend(link.index()));
   }
+  if (follow_across(pass, i)) return true;
   // Direct return needs no memory of the flow.
   if (lane.vip[i] == nullptr || translates(lane.vip[i]->mode)) return false;
   return follow_direct(pass, i, pass.state.choose(*lane.vip[i], lane.choice[i]));

@@ -1,9 +1,13 @@
 // Translation: what NAT and DNAT make of a packet, and with TCP and SCTP more than addresses and
 // ports.
+#include <algorithm>
+#include <cstring>
+
 #include "dataplane/forward/pipeline_pass.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/forward/tcp_translation.h"
 #include "dataplane/packet/encapsulate.h"
+#include "dataplane/packet/icmp_error.h"
 #include "dataplane/packet/rewrite.h"
 #include "dataplane/packet/sctp.h"
 
@@ -112,6 +116,55 @@ bool cross_families(Pass<Family>& pass, unsigned i) {
   return true;
 }
 
+// An ICMP error becomes one of the other family. What it quotes went the other way. False: the
+// packet was dropped.
+template <typename Family>
+bool cross_error(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  const ParsedBurst& parsed = pass.parsed();
+  Burst& burst = pass.burst;
+  const std::uint32_t headroom = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  untag(pass, i);
+  // Its checksum is made anew: a wrong one must not become right by that.
+  Quote<Family> quote;
+  if (parsed.end[p] > burst.length[p] ||
+      find_quote<Family>(burst.data[p], burst.length[p], parsed.l4[p], parsed.end[p], quote) !=
+          DropReason::none ||
+      !icmp_checksum_right<Family>(pass.l3(i), pass.l4(i), parsed.end[p] - parsed.l4[p])) {
+    pass.drop(i, DropReason::icmp_quote);
+    return false;
+  }
+  ErrorTranslation<Other<Family>> translation;
+  translation.quoted_source = lane.other_destination[i];
+  translation.quoted_destination = lane.other_source[i];
+  translation.source = lane.other_source[i].address;
+  translation.destination = lane.other_destination[i].address;
+  CrossingFrame error;
+  error.frame = burst.data[p];
+  error.length = burst.length[p];
+  error.l3 = parsed.l3[p];
+  error.l4 = parsed.l4[p];
+  error.end = parsed.end[p];
+  error.protocol = parsed.protocol[p];
+  std::uint8_t made[kMostErrorBytes];
+  const std::uint32_t room = headroom + burst.length[p] - parsed.l3[p];
+  const std::uint32_t bytes =
+      cross_error<Family>(error, quote, translation, made, std::min(room, kMostErrorBytes));
+  if (bytes == 0) {
+    pass.drop(i, DropReason::icmp_no_flow);  // It means nothing there.
+    return false;
+  }
+  const std::uint32_t length = parsed.l3[p] + bytes;
+  if (length > burst.length[p]) burst.data[p] -= length - burst.length[p];
+  burst.length[p] = burst.total_length[p] = length;
+  std::uint8_t* l3 = pass.l3(i);
+  const Be16 ether_type = Be16::from_host(Other<Family>::kEtherType);
+  std::memcpy(l3 - sizeof(ether_type), &ether_type, sizeof(ether_type));
+  std::memcpy(l3, made, bytes);
+  return true;
+}
+
 }  // namespace
 
 template <typename Family>
@@ -149,7 +202,7 @@ bool translate_packet(Pass<Family>& pass, unsigned i) {
                          lane.new_destination[i].port);
   }
   if (lane.crosses[i]) [[unlikely]]
-    return cross_families(pass, i);
+    return parsed.form[p] == Form::icmp_error ? cross_error(pass, i) : cross_families(pass, i);
   translate<Family>(pass.l3(i), pass.l4(i), protocol, lane.new_source[i], lane.new_destination[i]);
   return true;
 }
