@@ -6,10 +6,10 @@
 # The way to the backend (f1) and back takes 1,400 bytes, but neither client nor backend knows: their own
 # interfaces have 1,500, the gateway's south port 1,450. So the upload needs, one after the other, the
 # gateway's own "too big" (or its MSS), and the router's, which the gateway must bring to the client.
-# SLUICE_TEST_MB: size of the upload, default 100.
+# SLUICE_TEST_MB: size of the upload, default 200.
 set -eu
 mode=${1:-}
-megabytes=${SLUICE_TEST_MB:-100}
+megabytes=${SLUICE_TEST_MB:-200}
 . "$(dirname "$0")/lib.sh"
 node4=10.0.3.11 node6=fd00:0:0:3::11  # f1
 pod4=$node4 pod6=$node6
