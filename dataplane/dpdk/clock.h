@@ -28,7 +28,7 @@ class TickCounter {
         next_(clock.start + (std::uint64_t{ticks_} + 1) * clock.cycles_per_tick),
         start_(clock.start),
         real_start_(static_cast<std::uint32_t>(clock.real_start)),
-        scale_(~std::uint64_t{0} / clock.cycles_per_tick * (1000 / kTicksPerSecond)) {}
+        scale_(scale(clock.cycles_per_tick)) {}
 
   Ticks at(std::uint64_t counter) {
     // Usually neither; after a pause of the machine a few rounds more.
@@ -46,6 +46,11 @@ class TickCounter {
   }
 
  private:
+  static std::uint64_t scale(std::uint64_t cycles_per_tick) {
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>((Wide{1000 / kTicksPerSecond} << 64) / cycles_per_tick);
+  }
+
   std::uint64_t cycles_per_tick_;
   Ticks ticks_;
   std::uint64_t next_;

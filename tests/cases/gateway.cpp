@@ -95,6 +95,7 @@ Result<std::unique_ptr<Gateway>> Gateway::create(const Settings& settings) {
   config.backend_capacity = kCapacity;
   config.icmp_per_second = settings.answers_per_second;
   config.new_flows_per_burst = settings.new_flows_per_burst;
+  config.fragments.waiting = settings.waiting_fragments;
   config.secret[0] = 7;
   config.port_mac = settings.macs;
   for (unsigned port = 0; port < kPorts; ++port)

@@ -27,6 +27,7 @@ struct Settings {
   std::uint16_t workers = 1;
   std::uint32_t flows = 60000, nat_flows = 30000;
   std::uint32_t answers_per_second = 1000, new_flows_per_burst = 48;
+  std::uint32_t waiting_fragments = FragmentLimits{}.waiting;
   std::vector<std::array<std::uint8_t, 6>> macs;  // By port; empty: not checked.
 };
 

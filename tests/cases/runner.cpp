@@ -183,6 +183,7 @@ class Runner {
     settings.flows = words.number("flows", settings.flows);
     settings.nat_flows = words.number("nat-flows", settings.nat_flows);
     settings.answers_per_second = words.number("answers-per-second", settings.answers_per_second);
+    settings.waiting_fragments = words.number("waiting-fragments", settings.waiting_fragments);
     settings.new_flows_per_burst =
         words.number("new-flows-per-burst", settings.new_flows_per_burst);
     for (const std::string& mac : split(words.text("macs", ""), ','))

@@ -3,8 +3,11 @@ import struct
 import subprocess
 
 # What it calls wrong. Payloads are no protocol of their own; ports must not make it think so.
-_WRONG = ("_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0"
-          " || sctp.checksum.status == 0 || icmp.checksum.status == 0 || icmpv6.checksum.status == 0")
+# What an ICMP error quotes is cut short: the sums of that transport header cannot be told from it.
+_QUOTES = "(icmp.type in {3, 11, 12} || icmpv6.type in {1, 2, 3, 4})"
+_WRONG = ("_ws.malformed || ip.checksum.status == 0 || icmp.checksum.status == 0 || icmpv6.checksum.status == 0"
+          " || (!" + _QUOTES + " && (tcp.checksum.status == 0 || udp.checksum.status == 0"
+          " || sctp.checksum.status == 0))")
 _OPTIONS = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE",
             "sctp.checksum:CRC-32c", "tcp.analyze_sequence_numbers:FALSE"]
 
