@@ -48,12 +48,13 @@ template <typename Family, typename Outer>
   outer.source = vary(*source, outer.entropy);
   std::memcpy(outer.destination.data(), packet.backend.address, Outer::kAddressBytes);
   outer.port = Be16::from_host(kGuePort);
-  if (inner.may_fragment) outer.id = ++tunnel_id;
   const bool sums = Outer::kAddressBytes == 16 && kind == TunnelKind::gue;
-  if (sums && packet.vip.protocol == kProtocolUdp &&
-      reinterpret_cast<const UdpHeader*>(packet.frame + kL4<Family>)->checksum.raw == 0) {
-    return false;  // Its payload would have to be summed.
+  if (sums && packet.vip.protocol == kProtocolUdp) {
+    // A payload without a checksum, or behind what UDP counts, would have to be summed.
+    const auto& udp = *reinterpret_cast<const UdpHeader*>(packet.frame + kL4<Family>);
+    if (udp.checksum.raw == 0 || udp.length.host() != packet.end - kL4<Family>) return false;
   }
+  if (inner.may_fragment) outer.id = ++tunnel_id;
   age_one_hop<Family>(l3);
   if (sums) {
     inner.sum = sum_by_checksums<Family>(l3, packet.vip.protocol, kL4<Family> - kL3,
