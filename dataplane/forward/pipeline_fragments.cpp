@@ -122,28 +122,34 @@ void gather_fragments(Pass<Family>& pass) {
 }
 
 template <typename Family>
-void translate_fragment(Pass<Family>& pass, unsigned i) {
+bool translate_fragment(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
   const std::uint8_t protocol = pass.parsed().protocol[p];
+  const bool tcp = protocol == kProtocolTcp && pass.parsed().form[p] == Form::first_fragment;
+  if (tcp && !has_tcp_header(pass, i)) {
+    pass.drop(i, DropReason::split_header);
+    return false;
+  }
   if (lane.new_source[i].address != lane.source[i]) replace_id(pass, i);
   if (pass.parsed().form[p] == Form::later_fragment) {
     translate_addresses<Family>(pass.l3(i), lane.new_source[i].address,
                                 lane.new_destination[i].address);
-    return;
+    return true;
   }
   translate<Family>(pass.l3(i), pass.l4(i), protocol, lane.new_source[i], lane.new_destination[i]);
-  if (protocol != kProtocolTcp) return;
+  if (!tcp) return true;
   if (lane.action[i] == Action::forward) {
     translate_tcp_to_backend(lane.tcp[i], pass.l4(i));
   } else {
     translate_tcp_to_client(lane.tcp[i], pass.l4(i));
   }
+  return true;
 }
 
 #define SLUICE_INSTANTIATE(Family)                       \
   template void gather_fragments<Family>(Pass<Family>&); \
-  template void translate_fragment<Family>(Pass<Family>&, unsigned);
+  template bool translate_fragment<Family>(Pass<Family>&, unsigned);
 SLUICE_INSTANTIATE(Ipv4)
 SLUICE_INSTANTIATE(Ipv6)
 

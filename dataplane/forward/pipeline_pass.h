@@ -188,11 +188,11 @@ void refuse_too_big(Pass<Family>& pass, unsigned i, std::uint32_t mtu);
 // What becomes of an ICMP error in a flow.
 template <typename Family>
 void decide_error(Pass<Family>& pass, unsigned i);
-// Action forward or reply of an ICMP error, and of a fragment.
+// Action forward or reply of an ICMP error, and of a fragment. False: the packet was dropped.
 template <typename Family>
 void translate_error(Pass<Family>& pass, unsigned i);
 template <typename Family>
-void translate_fragment(Pass<Family>& pass, unsigned i);
+bool translate_fragment(Pass<Family>& pass, unsigned i);
 // An ICMP error about a packet that left here in a tunnel: what it says is learned, and its inner
 // packet's sender is told. False: it is about no such packet.
 template <typename Family>

@@ -73,8 +73,8 @@ bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
       if (!translate_packet(pass, i)) return false;
     } else if (form == Form::icmp_error) {
       translate_error(pass, i);
-    } else {
-      translate_fragment(pass, i);
+    } else if (!translate_fragment(pass, i)) {
+      return false;
     }
   }
   if (overlay && !lane.crosses[i]) return enter_tunnel(pass, i, hop);

@@ -32,6 +32,14 @@ Remote remote_of(const Pass<Family>& pass, unsigned i) {
   return {kind, overlay->remote_bytes, overlay->remote, overlay};
 }
 
+// UDP sums up as many bytes as it has, the packet may have more behind it.
+bool is_all_summed(const std::uint8_t* l4, std::uint8_t protocol, std::uint32_t bytes) {
+  if (protocol == kProtocolTcp) return true;
+  if (protocol != kProtocolUdp) return false;
+  const auto& udp = *reinterpret_cast<const UdpHeader*>(l4);
+  return udp.checksum.raw != 0 && udp.length.host() == bytes;
+}
+
 // What the outer UDP checksum over IPv6 needs to know of the packet.
 template <typename Family>
 void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
@@ -40,9 +48,7 @@ void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
   const std::uint8_t* l3 = pass.l3(i);
   const std::uint8_t protocol = parsed.protocol[p];
   const bool has_checksum = parsed.form[p] == Form::whole &&
-                            (protocol == kProtocolTcp ||
-                             (protocol == kProtocolUdp &&
-                              reinterpret_cast<const UdpHeader*>(pass.l4(i))->checksum.raw != 0));
+                            is_all_summed(pass.l4(i), protocol, parsed.end[p] - parsed.l4[p]);
   if (has_checksum) {
     const auto l4_offset = static_cast<std::uint32_t>(parsed.l4[p] - parsed.l3[p]);
     inner.sum = sum_by_checksums<Family>(l3, protocol, l4_offset, inner.l3_bytes - l4_offset);
