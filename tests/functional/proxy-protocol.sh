@@ -31,7 +31,7 @@ check "manifests are accepted" bed_sluice apply -f "$BED_DIR/all.yaml"
 for family in 4 6; do
   client=10.0.1.2
   [ $family = 4 ] || client=fd00:0:0:1::2
-  bed_wait 15 bed_vip mail $family || bed_fail "no IPv$family address"
+  bed_wait 30 bed_vip mail $family || bed_fail "no IPv$family address"
   vip=$(bed_vip mail $family)
   programmed "$vip" 80 || bed_fail "no answer from $vip"
   equals "IPv$family: nginx is told the client" \
