@@ -1,9 +1,11 @@
 // Writes the first inputs of pipeline_fuzz: pipeline_seeds FOLDER.
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/packet/sctp.h"
+#include "tests/fuzz/packet_edit.h"
 #include "tests/fuzz/pipeline_input.h"
 #include "tests/fuzz/pipeline_world.h"
 #include "tests/fuzz/seed_folder.h"
@@ -170,6 +172,15 @@ void write_flow(const Folder& folder, const std::string& name, const std::string
   add(out, packet, Step::kSplit | Step::kRepair, 128);
   add_reply(out, kTcpAck);
   add_error(out, 3, 0);
+  // Established by now, and where the NIC steers.
+  add(out, packet, Step::kRepair | Step::kSteered);
+  add_reply(out, kTcpAck, Step::kFromBackends | Step::kSteered);
+  add(out, packet, Step::kRepair | Step::kSteered | Step::kOtherWorker);
+  add_reply(out, kTcpAck, Step::kFromBackends | Step::kSteered | Step::kOtherWorker);
+  Packet answer = packet;  // Straight to the client.
+  std::swap(answer.source, answer.destination);
+  std::swap(answer.source_port, answer.destination_port);
+  add(out, error_about(bytes_of(answer), 8 * 20, 1300));
   const auto parts = fragments<Family>(packet, 48);
   add(out, parts[0], Step::kRepair);
   add(out, parts[1], Step::kRepair);
@@ -177,6 +188,8 @@ void write_flow(const Folder& folder, const std::string& name, const std::string
   add(out, parts[0], Step::kRepair);
   add(out, parts[0], Step::kSplit | Step::kRepair | Step::kOtherWorker, 170);
   packet.payload = 1360;
+  add(out, packet);
+  packet.fragment = kIpv4DontFragment;
   add(out, packet);
   packet.ttl = 1;
   add(out, packet, Step::kRepair | Step::kSameBurst);
