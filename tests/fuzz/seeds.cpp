@@ -8,6 +8,7 @@
 #include "control/store/keys.h"
 #include "control/store/objects.h"
 #include "control/store/reply.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/seed_folder.h"
 #include "tests/unit/server/fake_host.h"
 
