@@ -69,7 +69,7 @@ namespace sluice {
   X(tunnel_no_source, "tunnel-no-source", "the egress port has no address of the tunnel's family; give the port one with `ip addr add` or set dataplane.tunnel.sources") \
   X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for the longer headers before the packet") \
   X(udp_no_checksum, "udp-no-checksum", "UDP without checksum cannot cross to IPv6 in fragments or several buffers") \
-  X(proxy_headroom, "proxy-headroom", "the buffer has no room for a PROXY protocol header before the packet")   \
+  X(proxy_headroom, "proxy-headroom", "no room for a PROXY protocol header: the buffer has none before the packet, or it is a fragment") \
   /* Outside the pipeline */                                                                                    \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \
   X(hand_over_full, "hand-over-full", "the ring to the worker that owns the flow was full")                     \

@@ -131,6 +131,11 @@ bool translate_fragment(Pass<Family>& pass, unsigned i) {
     pass.drop(i, DropReason::split_header);
     return false;
   }
+  // There is no room for a PROXY header between fragments; the handshake's ACK brings it.
+  if (tcp && lane.action[i] == Action::forward && carries_proxy_header(lane.tcp[i], pass.l4(i))) {
+    pass.drop(i, DropReason::proxy_headroom);
+    return false;
+  }
   if (lane.new_source[i].address != lane.source[i]) replace_id(pass, i);
   if (pass.parsed().form[p] == Form::later_fragment) {
     translate_addresses<Family>(pass.l3(i), lane.new_source[i].address,

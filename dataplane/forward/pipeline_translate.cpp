@@ -194,7 +194,7 @@ bool translate_packet(Pass<Family>& pass, unsigned i) {
   const ParsedBurst& parsed = pass.parsed();
   const unsigned p = lane.packet[i];
   const std::uint8_t protocol = parsed.protocol[p];
-  if (protocol == kProtocolTcp && parsed.form[p] == Form::whole) {
+  if (protocol == kProtocolTcp && parsed.form[p] != Form::later_fragment) {
     const bool more = lane.tcp[i].any() || (parsed.tcp_flags[p] & kTcpSyn) != 0;
     if (more && !adapt_tcp(pass, i)) return false;
   } else if (protocol == kProtocolSctp) {
