@@ -51,7 +51,7 @@ namespace sluice {
   X(tcp_no_flow, "tcp-no-flow", "TCP without SYN of a NAT flow that is not (or no longer) known")               \
   X(nat_no_flow, "nat-no-flow", "a packet to a NAT source address and port that no flow uses")                  \
   X(nat_ports_exhausted, "nat-ports-exhausted", "no NAT port towards the backend is free; add addresses to dataplane.nat or backends") \
-  X(nat_records_exhausted, "nat-records-exhausted", "all NAT records are in use; raise dataplane.tables.natFlows") \
+  X(nat_records_exhausted, "nat-records-exhausted", "verified flows hold the NAT records; raise dataplane.tables.natFlows") \
   X(nat_no_source, "nat-no-source", "the egress port has no NAT source address of this family; give the port one with `ip addr add` or set dataplane.nat") \
   X(dnat_no_flow, "dnat-no-flow", "a backend's packet of a DNAT flow that is not (or no longer) known")         \
   X(dnat_collision, "dnat-collision", "a client uses one port towards two VIPs that lead to one backend; mode nat tells them apart") \

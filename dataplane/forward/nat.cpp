@@ -46,9 +46,7 @@ bool NatFlows<Family>::create(Table& table, std::uint32_t capacity, std::uint32_
 template <typename Family>
 typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<Family>& request,
                                                            Ticks now) {
-  const std::uint32_t index = records_.take();
-  if (index == NatRecords<Family>::kNone) return {0, DropReason::nat_records_exhausted};
-  Record& record = records_[index];
+  Record record;
   record.forward = request.key;
   record.protocol = request.vip.protocol;
   std::memcpy(record.vip.data(), request.vip.address.data(), Family::kAddressBytes);
@@ -57,12 +55,24 @@ typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<
   record.backend = {request.backend.template as<Family>(), request.backend.port};
   record.created = record.seen = now;
   record.state = record.tcp() && request.opens ? FlowState::handshake : FlowState::weak;
-  if (const DropReason reason = choose_way_back(request, record); reason != DropReason::none) {
-    records_.give_back(index);
+  if (const DropReason reason = choose_way_back(request, record); reason != DropReason::none)
     return {0, reason};
-  }
+  const std::uint32_t index = take_record(now);
+  if (index == NatRecords<Family>::kNone) return {0, DropReason::nat_records_exhausted};
+  records_[index] = record;
   if (!insert_entries(request, index, now)) return {0, DropReason::flow_table_full};
   return {index, DropReason::none};
+}
+
+template <typename Family>
+std::uint32_t NatFlows<Family>::take_record(Ticks now) {
+  const std::uint32_t index = records_.take();
+  if (index != NatRecords<Family>::kNone) [[likely]]
+    return index;
+  const std::uint32_t weak = records_.longest_idle_to_give_way(now);
+  if (weak == NatRecords<Family>::kNone) return weak;
+  end(weak, false);
+  return records_.take();
 }
 
 template <typename Family>

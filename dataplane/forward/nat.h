@@ -1,15 +1,19 @@
-// NatFlows: the NAT and DNAT flows of one worker and family. A flow is a NatRecord and two entries of
-// the worker's connection table; they come and go together, whichever of them is evicted or expires
-// first.
+// NatFlows: the NAT and DNAT flows of one worker and family. A flow is a NatRecord and two entries
+// of the worker's connection table; they come and go together, whichever of them is evicted or
+// expires first.
 //
 // A NAT port is in use while the backend's entry for it exists. After a TCP flow has ended that
 // entry stays as a tombstone, without a record, until the flow is 120 s old: its port is not given
 // again before.
-// NAT64 flows are IPv6's. The backend's entry has IPv4 addresses as mapped ones, and stands in the IPv6
-// table; so both families' flows ask each other for ports that are in use.
-// Thread: one worker. Ownership: owns the records; the table is the worker's, and outlives this.
-// Units: Ticks. Errors: start() gives the DropReason; nothing has changed then.
-// Sources: RFC 6056 (order of ports), RFC 9293 3.4.2 (TIME-WAIT), RFC 4787 and 5382 (timers).
+// A flood: where all records are in use, a new flow takes that of a weak one, the longest idle of a
+// few. Verified flows, and those whose client has completed its handshake, lose theirs to nobody; a
+// new client competes with weak flows alone, and needs no more once it is verified. So weak ones
+// may hold all that verified ones leave. NAT64 flows are IPv6's. The backend's entry has IPv4
+// addresses as mapped ones, and stands in the IPv6 table; so both families' flows ask each other
+// for ports that are in use. Thread: one worker. Ownership: owns the records; the table is the
+// worker's, and outlives this. Units: Ticks. Bounds: of start(): kNatPortsTried,
+// NatRecords::kLookedAt, and the table's. Errors: start() gives the DropReason; nothing has begun
+// then. Sources: RFC 6056 (order of ports), RFC 9293 3.4.2 (TIME-WAIT), RFC 4787 and 5382 (timers).
 #pragma once
 
 #include <cstdint>
@@ -34,7 +38,8 @@ struct NatFlowRequest {
   typename ConnectionTable<Family>::Hash hash;
   const VipBlock& vip;
   const BackendRecord& backend;
-  std::uint16_t egress_port;  // DPDK port towards the backend; not for DNAT, as are steering and sources.
+  std::uint16_t
+      egress_port;  // DPDK port towards the backend; not for DNAT, as are steering and sources.
   const Steering* steering;   // The egress port's; nullptr: any worker gets replies.
   const NatSources* sources;  // nullptr: none yet.
   bool opens = true;          // TCP: by a SYN. DNAT flows go on without one after a restart.
@@ -82,6 +87,8 @@ class NatFlows {
   static constexpr unsigned kMaxEnding = 64;
   bool mark_ending(std::uint32_t record, bool time_wait);
   void take_away(std::uint32_t record);
+  // Ends a weak flow if that is what it takes. kNone: there is none to be had.
+  std::uint32_t take_record(Ticks now);
   DropReason choose_way_back(const NatFlowRequest<Family>& request, Record& record);
   // `Side`: the backend's family.
   template <typename Side>

@@ -1,12 +1,14 @@
-// NatRecord: what NAT keeps of a flow beside its two connection table entries (client to VIP, and the
-// other way: backend to NAT source, or with DNAT backend to client), which hold its index; and how the
-// packets of both directions change it.
+// NatRecord: what NAT keeps of a flow beside its two connection table entries (client to VIP, and
+// the other way: backend to NAT source, or with DNAT backend to client), which hold its index; and
+// how the packets of both directions change it.
 //
 // Thread: one worker writes; others may copy records for display (a copy may be torn).
 // Ownership: NatRecords owns one allocation without pointers. Units: Ticks. Shapes: one cache line
 //   for IPv4, two for IPv6. Errors: take() gives kNone when all are in use.
+// Bounds: longest_idle_to_give_way() looks at no more than kLookedAt records, in turn.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -18,8 +20,8 @@
 
 namespace sluice {
 
-// What stands in a DNAT reply's key for the backend's address, which the key has no room for: of two
-// backends with one number the record tells which it is, so no flow is ever taken for another.
+// What stands in a DNAT reply's key for the backend's address, which the key has no room for: of
+// two backends with one number the record tells which it is, so no flow is ever taken for another.
 template <typename Family>
 std::uint32_t dnat_reply_id(const typename Family::Address& backend, std::uint8_t protocol) {
   std::uint64_t h = protocol;
@@ -92,6 +94,8 @@ struct alignas(64) NatRecord {
     constexpr std::uint8_t kBoth = kClientFin | kBackendFin;
     return (flags & kBoth) == kBoth || (flags & kBackendReset) != 0;
   }
+  // What a flood is made of: it may lose its place to a new flow.
+  bool gives_way() const { return counts_as_weak(state) && (flags & (kProven | kEnding)) == 0; }
   // A flood must not make verified entries: what was never proven stays weak, its timer is short
   // anyway.
   FlowState closing_state() const { return (flags & kProven) != 0 ? FlowState::closing : state; }
@@ -166,6 +170,7 @@ class NatRecords {
   using Record = NatRecord<Family>;
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
   static constexpr std::uint32_t kMax = FlowLink::kNatBit - 2;  // The last link is the tombstone's.
+  static constexpr std::uint32_t kLookedAt = 16;
 
   // False when `memory` has not enough.
   bool create(std::uint32_t capacity, TableMemory memory) {
@@ -197,6 +202,29 @@ class NatRecords {
     in_use_.store(in_use() + 1, std::memory_order_relaxed);
     return index;
   }
+  // When all are in use: one whose flow may make room for a new one, the longest idle of a few. In
+  // a flood each lives until about as many flows have begun as give way. kNone: none of those
+  // looked at does; the next call looks at others.
+  std::uint32_t longest_idle_to_give_way(Ticks now) {
+    constexpr unsigned kFew = 4;
+    std::uint32_t chosen = kNone;
+    Ticks longest = 0;
+    unsigned seen = 0;
+    for (std::uint32_t left = std::min(capacity_, kLookedAt); left > 0 && seen < kFew; --left) {
+      if (hand_ == capacity_) hand_ = 0;
+      const Record& record = records_[hand_];
+      const Ticks idle = now - record.seen;
+      if (record.gives_way()) {
+        ++seen;
+        if (chosen == kNone || idle > longest) {
+          chosen = hand_;
+          longest = idle;
+        }
+      }
+      ++hand_;
+    }
+    return chosen;
+  }
   void give_back(std::uint32_t index) {
     records_[index] = Record();
     records_[index].next_free = free_;
@@ -217,6 +245,7 @@ class NatRecords {
  private:
   Record* records_ = nullptr;
   std::uint32_t capacity_ = 0, unused_ = 0, free_ = kNone;
+  std::uint32_t hand_ = 0;  // Of the search for one that gives way: where it goes on.
   std::atomic<std::uint32_t> in_use_{0};
   TableMemory memory_;
   std::size_t bytes_ = 0;
