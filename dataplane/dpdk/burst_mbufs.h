@@ -2,32 +2,37 @@
 // after it. Used by the worker, and by whatever else runs a pipeline on mbufs.
 //
 // Thread: one worker. Ownership: the mbufs stay the caller's. The caller keeps count below
-// Burst::kMax.
+// Burst::kMax, and begins with clear_burst().
 #pragma once
 
 #include <rte_mbuf.h>
-#include <rte_prefetch.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/dpdk/fragment_field.h"
 #include "dataplane/forward/burst.h"
 
 namespace sluice {
 
-inline void add_to_burst(Burst& burst, rte_mbuf* packet, bool steered) {
+inline void clear_burst(Burst& burst, bool steered) {
+  burst.count = 0;
+  burst.hinted = 0;
+  std::memset(burst.steered, steered ? 1 : 0, sizeof(burst.steered));
+}
+
+inline void add_to_burst(Burst& burst, rte_mbuf* packet) {
   const unsigned i = burst.count++;
-  auto* data = rte_pktmbuf_mtod(packet, std::uint8_t*);
-  rte_prefetch0(data);
+  auto* buffer = static_cast<std::uint8_t*>(packet->buf_addr);
   burst.handle[i] = packet;
-  burst.data[i] = data;
+  burst.data[i] = buffer + packet->data_off;
+  burst.buffer[i] = buffer;
+  burst.buffer_bytes[i] = packet->buf_len;
   burst.length[i] = packet->data_len;
   burst.total_length[i] = packet->pkt_len;
-  burst.headroom[i] = rte_pktmbuf_headroom(packet);
-  burst.tailroom[i] = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : 0;
   burst.in_port[i] = packet->port;
-  burst.steered[i] = steered;
-  burst.fragment[i] = take_fragment_hint(packet);
+  if (has_fragment_hint(packet)) [[unlikely]]
+    burst.set_hint(i, take_fragment_hint(packet));
 }
 
 // The pipeline may have taken a tag off, put a tunnel's headers in front, or made a packet into its

@@ -30,10 +30,11 @@ inline void put_fragment_hint(rte_mbuf* packet, const FragmentHint& hint) {
   packet->ol_flags |= fragment_field::flag;
 }
 
-// Empty unless one was put; it is gone from the mbuf then.
+inline bool has_fragment_hint(const rte_mbuf* packet) {
+  return (packet->ol_flags & fragment_field::flag) != 0;
+}
+// One that was put; it is gone from the mbuf then.
 inline FragmentHint take_fragment_hint(rte_mbuf* packet) {
-  if ((packet->ol_flags & fragment_field::flag) == 0) [[likely]]
-    return {};
   packet->ol_flags &= ~fragment_field::flag;
   return *RTE_MBUF_DYNFIELD(packet, fragment_field::offset, FragmentHint*);
 }

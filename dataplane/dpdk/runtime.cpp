@@ -281,7 +281,7 @@ void Runtime::wait_for_next_hops(const std::vector<std::uint32_t>& backends) con
   constexpr auto kLongest = std::chrono::milliseconds(5);
   const auto until = std::chrono::steady_clock::now() + kLongest;
   for (const std::uint32_t id : backends) {
-    while (routing_->backend_next_hop[id].load(std::memory_order_relaxed) == kNoNextHop) {
+    while (routing_->backend_next_hop(id) == kNoNextHop) {
       if (std::chrono::steady_clock::now() >= until) return;
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }

@@ -123,14 +123,14 @@ void Worker::free_expired() {
 }
 
 void Worker::fill(rte_mbuf** packets, unsigned count, bool steered) {
-  burst_.count = 0;
+  clear_burst(burst_, steered);
   for (unsigned i = 0; i < count; ++i) {
     rte_mbuf* packet = restore_tag(packets[i]);
     if (packet == nullptr) [[unlikely]] {
       refuse(&packets[i], 1, DropReason::split_header);
       continue;
     }
-    add_to_burst(burst_, packet, steered);
+    add_to_burst(burst_, packet);
   }
 }
 
@@ -143,7 +143,7 @@ void Worker::dispatch() {
         transmitter_.add(burst_.out_port[i], take_from_burst(burst_, i));
         break;
       case Verdict::hand_over:
-        if (!burst_.fragment[i].empty()) put_fragment_hint(packet, burst_.fragment[i]);
+        if (!burst_.hint(i).empty()) put_fragment_hint(packet, burst_.hint(i));
         to_worker_[burst_.out_worker[i]].add(packet);
         break;
       case Verdict::punt:

@@ -3,7 +3,8 @@
 // memory.
 // Ownership: the packets stay the caller's; nothing here frees one. Thread: one worker.
 // Units: lengths in bytes, without FCS.
-// A packet may change its place and length: the pipeline takes VLAN tags out, puts tunnel headers in
+// A packet may change its place and length: the pipeline takes VLAN tags out, puts tunnel headers
+// in
 //   front (data[i] moves into the headroom), and turns a refused packet into its answer. Where
 //   data[i], length[i] or total_length[i] differ from what the caller filled in, the caller moves,
 //   trims or extends its buffer before it sends the packet.
@@ -40,15 +41,14 @@ struct Burst {
   std::uint32_t length[kMax];        // Contiguous bytes at data.
   std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in
                                      // several segments.
-  std::uint32_t headroom[kMax] =
-      {};  // Bytes that may be written before data; 0 is always right, but lets no tunnel through.
-  std::uint32_t tailroom[kMax] =
-      {};  // Bytes that may be written behind data + length; 0 is always right.
+  std::uint8_t* buffer[kMax];        // Where the first segment's buffer begins: at data or before.
+  std::uint32_t
+      buffer_bytes[kMax];       // All of it may be written, behind data + length if that is all.
   std::uint16_t in_port[kMax];  // DPDK port number.
   bool steered[kMax];           // Already with its owner: handed over, or hashed by the NIC.
-  // Of a fragment that was handed over or released: as it was then; else empty. What is handed over
-  // takes it along.
-  FragmentHint fragment[kMax] = {};
+  // Bits of the packets that have a hint, which has fragments that were handed over or released.
+  // What is handed over takes it along.
+  std::uint64_t hinted = 0;
   std::uint32_t milliseconds = 0;  // The real time, modulo 2^32: the clock that backends are shown.
 
   // Filled by the pipeline.
@@ -57,6 +57,26 @@ struct Burst {
   std::uint16_t out_port[kMax];    // For transmit.
   std::uint16_t out_worker[kMax];  // For hand_over.
   NextHopIndex next_hop[kMax];     // For transmit and resolve.
+
+  // Bytes that may be written before data[i].
+  std::uint32_t headroom(unsigned i) const {
+    return static_cast<std::uint32_t>(data[i] - buffer[i]);
+  }
+  // Bytes that may be written behind data[i] + length[i].
+  std::uint32_t tailroom(unsigned i) const {
+    if (length[i] != total_length[i]) return 0;
+    return buffer_bytes[i] - headroom(i) - length[i];
+  }
+  FragmentHint hint(unsigned i) const {
+    return (hinted >> i & 1) != 0 ? hints_[i] : FragmentHint{};
+  }
+  void set_hint(unsigned i, const FragmentHint& hint) {
+    hints_[i] = hint;
+    hinted |= std::uint64_t{1} << i;
+  }
+
+ private:
+  FragmentHint hints_[kMax];
 };
 
 }  // namespace sluice

@@ -1,7 +1,7 @@
 // Express: the short way through the pipeline for the packets that are nearly all: plain TCP and
-// UDP of verified flows, with a next hop that is known. It decides what the stages
-// would decide, in a few loops over the whole burst that keep everything in registers and short
-// arrays, and leaves every other packet to the stages, untouched and uncounted.
+// UDP of verified flows, and of new ones with direct return, with a next hop that is known. It
+// decides what the stages would decide, in a few loops over the whole burst that keep everything in
+// registers and short arrays, and leaves every other packet to the stages, untouched and uncounted.
 //
 // Thread: one worker. Ownership: arrays of its own, nothing else. Shapes: structure of arrays.
 // Errors: none: what it has a doubt about it leaves.
@@ -9,9 +9,10 @@
 
 #include <cstdint>
 
+#include "dataplane/forward/adjacency.h"
 #include "dataplane/forward/burst.h"
 #include "dataplane/forward/counters.h"
-#include "dataplane/forward/nat_record.h"
+#include "dataplane/forward/nat.h"
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
 #include "dataplane/table/connection_table.h"
@@ -34,7 +35,9 @@ struct ExpressContext {
   const Routing& routing;
   const OwnMacs& macs;
   WorkerCounters& counters;
-  std::uint16_t& tunnel_id;  // Last IPv4 id of a tunnel's packet.
+  Adjacencies& adjacencies;       // Begun.
+  std::uint16_t& tunnel_id;       // Last IPv4 id of a tunnel's packet.
+  std::uint32_t& new_flows_left;  // In this burst.
   std::uint16_t workers;
   Ticks now;
 };
@@ -42,12 +45,17 @@ struct ExpressContext {
 template <typename Family>
 class Express {
  public:
+  // What of a burst was taken up: kept in registers while that goes on.
+  struct Admitted {
+    unsigned count = 0;
+    std::uint64_t ends = 0;
+  };
   // Takes packet p up, if it looks like one of those; false: it does not.
   bool admit(const Burst& burst, const OwnMacs& macs, const ForwardingState::VipView& vips,
-             unsigned p);
+             unsigned p, Admitted& admitted);
   // Forwards what was taken up, and sets the bits of the places of those that it cannot in rest.
-  void run(const ExpressContext& context, ConnectionTable<Family>& table,
-           NatRecords<Family>& records, std::uint64_t& rest);
+  void run(const ExpressContext& context, const Admitted& admitted, ConnectionTable<Family>& table,
+           NatFlows<Family>& nat, std::uint64_t& rest);
 
  private:
   using Table = ConnectionTable<Family>;
@@ -57,7 +65,13 @@ class Express {
   void find_vips(const ExpressContext& context, const Table& table, std::uint64_t& rest);
   void find_flows(const ExpressContext& context, Table& table, NatRecords<Family>& records,
                   std::uint64_t& rest);
-  void send(const ExpressContext& context, std::uint64_t& rest);
+  // Of flows that are known, with direct return.
+  void send_direct(const ExpressContext& context, std::uint64_t& rest);
+  bool send_direct(const ExpressContext& context, unsigned i);
+  // Of flows that begin, with direct return.
+  void send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
+                  std::uint64_t& rest);
+  void choose_backends(const ExpressContext& context);
   // Of flows that are translated (express_nat.cpp).
   static bool is_reply(const ExpressContext& context, unsigned p, std::uint32_t& source_id);
   void send_translated(const ExpressContext& context, std::uint64_t& rest);
@@ -65,24 +79,26 @@ class Express {
   bool send_translated(const ExpressContext& context, unsigned i);
 
   unsigned count_ = 0;
-  std::uint8_t packet_[kMax];
+  // Not of bytes, which may be any object's: these are stored while others are held in registers.
+  std::uint16_t packet_[kMax];  // Places in the burst.
   std::uint32_t hash_[kMax];
-  const VipBlock* vip_[kMax];
+  const VipBlock* vip_[kMax];  // nullptr: a reply.
   FlowWords<Family> words_[kMax];
   typename Table::Hash buckets_[kMax];
   Slot slot_[kMax];
-  const BackendRecord* backend_[kMax];
+  std::uint32_t backend_[kMax];
+  std::uint64_t ends_ = 0;  // By place in the burst: TCP that opens or ends something.
 
-  unsigned translated_count_ = 0;
-  std::uint8_t translated_[kMax];         // Places in the burst.
-  const VipBlock* translated_vip_[kMax];  // nullptr: a reply.
-  Record* record_[kMax];
-  NextHopIndex way_[kMax];  // Of replies.
+  // Which of the above.
+  unsigned direct_count_ = 0, fresh_count_ = 0, translated_count_ = 0;
+  std::uint16_t direct_[kMax], fresh_[kMax], translated_[kMax];
+  Record* record_[kMax];    // Of translated_.
+  NextHopIndex way_[kMax];  // Of replies among them.
 };
 
 // The whole burst, both families. Gives the places that are left, as bits.
 std::uint64_t express(const ExpressContext& context, Express<Ipv4>& ipv4, Express<Ipv6>& ipv6,
                       ConnectionTable<Ipv4>& table_ipv4, ConnectionTable<Ipv6>& table_ipv6,
-                      NatRecords<Ipv4>& records_ipv4, NatRecords<Ipv6>& records_ipv6);
+                      NatFlows<Ipv4>& nat_ipv4, NatFlows<Ipv6>& nat_ipv6);
 
 }  // namespace sluice

@@ -42,7 +42,7 @@ void Express<Family>::send_translated(const ExpressContext& context, std::uint64
   std::uint64_t left = rest;
   for (unsigned i = 0; i < translated_count_; ++i) {
     if (!send_translated(context, i)) [[unlikely]]
-      left |= std::uint64_t{1} << translated_[i];
+      left |= std::uint64_t{1} << packet_[translated_[i]];
   }
   rest = left;
   translated_count_ = 0;
@@ -57,7 +57,7 @@ void Express<Family>::find_ways_to_clients(const Routing& routing) {
   unsigned count = 0;
   for (unsigned i = 0; i < translated_count_; ++i) {
     way_[i] = kNoNextHop;
-    if (translated_vip_[i] != nullptr) continue;
+    if (vip_[translated_[i]] != nullptr) continue;
     clients[count] = record_[i]->forward.client;
     ways[count] = kNoNextHop;
     places[count++] = static_cast<std::uint8_t>(i);
@@ -73,16 +73,15 @@ template <typename Family>
 bool Express<Family>::send_translated(const ExpressContext& context, unsigned i) {
   Burst& burst = context.burst;
   const Routing& routing = context.routing;
-  const unsigned p = translated_[i];
-  const VipBlock* vip = translated_vip_[i];
+  const unsigned p = packet_[translated_[i]];
+  const VipBlock* vip = vip_[translated_[i]];
   Record& record = *record_[i];
   const BackendRecord* backend = context.state.backend(record.backend_id);
   if (!is_simple(record) || backend == nullptr || backend->overlay != OverlayKind::none)
     return false;
   const std::uint32_t id = record.backend_id;
   if (id >= routing.backend_count) return false;
-  const NextHopIndex index =
-      vip == nullptr ? way_[i] : routing.backend_next_hop[id].load(std::memory_order_acquire);
+  const NextHopIndex index = vip == nullptr ? way_[i] : routing.backend_next_hop(id);
   if (index >= routing.next_hop_count) return false;  // Also of several ways.
   const NextHop hop = routing.hop(index);
   std::uint8_t* frame = burst.data[p];
@@ -119,8 +118,6 @@ bool Express<Family>::send_translated(const ExpressContext& context, unsigned i)
     counters.backends[id].bytes_out.add(bytes);
   }
   write_macs(frame, hop.destination_mac, hop.source_mac);
-  burst.verdict[p] = Verdict::transmit;
-  burst.reason[p] = DropReason::none;
   burst.out_port[p] = hop.port;
   burst.next_hop[p] = index;
   return true;

@@ -22,6 +22,14 @@ inline std::uint32_t host16(std::uint64_t raw) {
   return __builtin_bswap16(static_cast<std::uint16_t>(raw));
 }
 
+// By the inverse of 0xffff modulo 2^64: products of multiples are the quotients, all others are
+// larger.
+inline bool is_multiple_of_ffff(std::uint64_t value) {
+  constexpr std::uint64_t kInverse = 0xfffefffe'fffeffffu;
+  static_assert(kInverse * 0xffff == 1);
+  return value * kInverse <= ~std::uint64_t{0} / 0xffff;
+}
+
 // Whether the IP header is one without options, of no fragment, right, and of a packet that
 // somebody may have sent and that may go on. Early returns: each is a compare and a branch that is
 // never taken.
@@ -32,10 +40,12 @@ template <typename Family>
     constexpr std::uint64_t kFragment = std::uint64_t{Be16::from_host(0x3fff).raw} << 48;
     const auto c = load<std::uint32_t>(frame + kL3 + 16);
     if ((a & (0xff | kFragment)) != 0x45 || (b & 0xff) <= 1) return false;
-    std::uint64_t sum = (a & 0xffffffff) + (a >> 32) + (b & 0xffffffff) + (b >> 32) + c;
-    sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    if ((sum & 0xffff) + (sum >> 16) != 0xffff) return false;
+    // A right header's sum is a multiple of 0xffff, and the carry coming round keeps it one.
+    std::uint64_t sum = a + b;
+    sum += sum < b;
+    sum += c;
+    sum += sum < c;
+    if (!is_multiple_of_ffff(sum)) return false;
     const auto first = static_cast<std::uint8_t>(b >> 32);  // Of the source address.
     return first - 1u < 223u && first != 127 && b >> 32 != c;
   } else {

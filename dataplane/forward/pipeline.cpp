@@ -97,6 +97,7 @@ struct Pipeline::Impl {
 
   WorkerContext context;
   OwnMacs own_macs;
+  Adjacencies adjacencies;
   Express<Ipv4> express_ipv4;
   Express<Ipv6> express_ipv6;
   WorkerFlows<Ipv4> ipv4;
@@ -113,6 +114,7 @@ std::unique_ptr<Pipeline> Pipeline::create(const PipelineConfig& config, WorkerC
   pipeline->impl_ = std::make_unique<Impl>(config, counters);
   if (!create_flows(pipeline->impl_->ipv4, config.flows_ipv4, config)) return nullptr;
   if (!create_flows(pipeline->impl_->ipv6, config.flows_ipv6, config)) return nullptr;
+  if (!pipeline->impl_->adjacencies.create(config.backend_capacity, config.memory)) return nullptr;
   pipeline->impl_->ipv4.nat.share_ports_with(pipeline->impl_->ipv6.nat);
   pipeline->impl_->ipv6.nat.share_ports_with(pipeline->impl_->ipv4.nat);
   return pipeline;
@@ -127,7 +129,7 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
                              const Routing& routing, Ticks now) {
   if (flows.lane.count == 0) return;
   const NatSources* sources = routing.nat_sources.load(std::memory_order_acquire);
-  const TunnelSources* tunnels = routing.tunnel_sources.load(std::memory_order_acquire);
+  const TunnelSources* tunnels = routing.tunnel_sources();
   Pass<Family> pass{burst, context, flows, state, routing, sources, tunnels, now};
   const bool unusual = context.parsed.unusual != 0;
   if (unusual) [[unlikely]]
@@ -147,18 +149,22 @@ void Pipeline::Impl::forward(WorkerFlows<Family>& flows, Burst& burst, const For
 void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing& routing,
                        Ticks now) {
   Impl& impl = *impl_;
+  impl.context.new_flows_left = impl.context.config.new_flows_per_burst;
   std::uint64_t bits = burst.count < Burst::kMax ? (std::uint64_t{1} << burst.count) - 1 : ~0ull;
   if (impl.context.config.express) {
+    impl.adjacencies.begin(state, routing);
     const ExpressContext context{burst,
                                  state,
                                  routing,
                                  impl.own_macs,
                                  impl.context.counters,
+                                 impl.adjacencies,
                                  impl.context.tunnel_id,
+                                 impl.context.new_flows_left,
                                  impl.context.config.workers,
                                  now};
     bits = express(context, impl.express_ipv4, impl.express_ipv6, *impl.ipv4.table,
-                   *impl.ipv6.table, impl.ipv4.nat.records(), impl.ipv6.nat.records());
+                   *impl.ipv6.table, impl.ipv4.nat, impl.ipv6.nat);
     if (bits == 0) return;
   }
   std::uint8_t places[Burst::kMax];
@@ -167,7 +173,6 @@ void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing
     places[left++] = static_cast<std::uint8_t>(std::countr_zero(bits));
   const std::span<const std::uint8_t> rest(places, left);
   parse_burst(burst.data, burst.length, burst.total_length, places, left, impl.context.parsed);
-  impl.context.new_flows_left = impl.context.config.new_flows_per_burst;
   impl.classify(burst, rest);
   impl.forward(impl.ipv4, burst, state, routing, now);
   impl.forward(impl.ipv6, burst, state, routing, now);

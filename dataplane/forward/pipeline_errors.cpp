@@ -197,7 +197,7 @@ AnswerFrame answer_frame(Pass<Family>& pass, unsigned i, bool reply) {
   const bool dnat = reply && is_dnat_reply(pass.lane().key[i].vip_id);
   return {burst.data[p],
           burst.length[p],
-          burst.length[p] + burst.tailroom[p],
+          burst.length[p] + burst.tailroom(p),
           parsed.l3[p],
           parsed.l4[p],
           parsed.end[p],

@@ -33,7 +33,7 @@ typename FragmentStore<Family>::Piece piece_of(Pass<Family>& pass, unsigned i) {
   piece.source_port = parsed.source_port[p];
   piece.destination_port = parsed.destination_port[p];
   piece.handle = pass.burst.handle[p];
-  piece.by_software = pass.burst.fragment[p].by_software;
+  piece.by_software = pass.burst.hint(p).by_software;
   if constexpr (Family::kAddressBytes == 4) {
     const auto& ip = *reinterpret_cast<const Ipv4Header*>(pass.l3(i));
     piece.id = ip.id.host();
@@ -58,10 +58,12 @@ bool hand_to_gatherer(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
   Burst& burst = pass.burst;
-  if (burst.steered[p] || burst.fragment[p].by_software) return false;
+  FragmentHint hint = burst.hint(p);
+  if (burst.steered[p] || hint.by_software) return false;
   const Steering* steering = steering_of(pass.worker.config, burst.in_port[p]);
   if (steering == nullptr) return false;
-  burst.fragment[p].by_software = true;
+  hint.by_software = true;
+  burst.set_hint(p, hint);
   const std::uint16_t worker =
       owner<Family>(*steering, lane.source[i], lane.destination[i], Be16{}, Be16{});
   if (worker == pass.worker.config.worker || worker >= pass.worker.config.workers) return false;
@@ -77,7 +79,7 @@ void gather(Pass<Family>& pass, unsigned i) {
   using Store = FragmentStore<Family>;
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
-  FragmentHint& hint = pass.burst.fragment[p];
+  FragmentHint hint = pass.burst.hint(p);
   if (!hint.known) {
     if (!may_be_ours(pass, i) || hand_to_gatherer(pass, i)) return;
     const typename Store::Seen seen = pass.flows.fragments.see(piece_of(pass, i), pass.now);
@@ -88,6 +90,7 @@ void gather(Pass<Family>& pass, unsigned i) {
       return;
     }
     hint = seen.hint;
+    pass.burst.set_hint(p, hint);
   }
   ParsedBurst& parsed = pass.parsed();
   parsed.protocol[p] = hint.protocol;
@@ -99,7 +102,7 @@ void gather(Pass<Family>& pass, unsigned i) {
 template <typename Family>
 void replace_id(Pass<Family>& pass, unsigned i) {
   const unsigned p = pass.lane().packet[i];
-  const std::uint32_t id = pass.burst.fragment[p].id;
+  const std::uint32_t id = pass.burst.hint(p).id;
   if constexpr (Family::kAddressBytes == 4) {
     auto& ip = *reinterpret_cast<Ipv4Header*>(pass.l3(i));
     const Be16 after = Be16::from_host(static_cast<std::uint16_t>(id));

@@ -103,7 +103,7 @@ std::uint16_t owner_of(Pass<Family>& pass, unsigned i) {
   // NICs hash no ports of fragments and of quoted packets, and few of them those of SCTP; software
   // does, wherever the packet is. Direct return follows the NIC, if that is what spreads the flows.
   const bool whole = parsed.form[p] == Form::whole;
-  const bool hashed = pass.burst.steered[p] && !pass.burst.fragment[p].by_software;
+  const bool hashed = pass.burst.steered[p] && !pass.burst.hint(p).by_software;
   if (!nat && (whole || !hashed)) return config.worker;
   if (whole && pass.burst.steered[p] && parsed.protocol[p] != kProtocolSctp) return config.worker;
   const Steering* steering = steering_of(config, pass.burst.in_port[p]);

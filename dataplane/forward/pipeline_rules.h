@@ -110,7 +110,7 @@ template <typename FlowHashOf>
 NextHopIndex backend_next_hop(const Routing& routing, std::uint32_t backend,
                               FlowHashOf flow_hash_of) {
   if (backend >= routing.backend_count) return kNoNextHop;
-  const NextHopIndex index = routing.backend_next_hop[backend].load(std::memory_order_acquire);
+  const NextHopIndex index = routing.backend_next_hop(backend);
   if ((index & kMultipath) == 0) [[likely]]
     return index;
   return routing.pick(index, static_cast<std::uint32_t>(flow_hash_of()));
@@ -146,7 +146,7 @@ inline DropReason next_hop_refusal(const NextHop& hop, bool by_mac) {
 inline std::uint32_t learned_mtu(const Routing& routing, std::uint32_t backend, Ticks now) {
   constexpr std::uint16_t kHolds = 10 * 60 * kTicksPerSecond / 16;
   if (backend >= routing.backend_count) return 0;
-  const std::uint32_t learned = routing.backend_path_mtu[backend].load(std::memory_order_relaxed);
+  const std::uint32_t learned = routing.backend_path_mtu(backend);
   if (learned == 0) [[likely]]
     return 0;
   const auto age = static_cast<std::uint16_t>(now / 16 - (learned >> 16));
@@ -157,7 +157,7 @@ inline std::uint32_t learned_mtu(const Routing& routing, std::uint32_t backend, 
 inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std::uint32_t backend,
                                  Ticks now) {
   std::uint32_t mtu =
-      port < kMaxPorts ? routing.port_mtu[port].load(std::memory_order_relaxed) : kDefaultMtu;
+      port < kMaxPorts ? routing.port_mtu(port) : kDefaultMtu;
   const std::uint32_t learned = learned_mtu(routing, backend, now);
   if (learned != 0 && learned < mtu) [[unlikely]]
     mtu = learned;

@@ -28,7 +28,7 @@ bool answer(Pass<Family>& pass, unsigned i) {
   }
   untag(pass, i);
   const std::uint32_t length = burst.length[p];
-  const AnswerFrame frame{burst.data[p], length,       length + burst.tailroom[p],
+  const AnswerFrame frame{burst.data[p], length,       length + burst.tailroom(p),
                           parsed.l3[p],  parsed.l4[p], parsed.end[p]};
   const std::uint32_t made =
       parsed.protocol[p] == kProtocolTcp ? answer_tcp<Family>(frame) : answer_udp<Family>(frame);

@@ -46,7 +46,7 @@ bool put_proxy_header(Pass<Family>& pass, unsigned i) {
   const unsigned p = lane.packet[i];
   Burst& burst = pass.burst;
   ParsedBurst& parsed = pass.parsed();
-  const std::uint32_t room = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  const std::uint32_t room = burst.headroom(p) + parsed.vlan_tags[p] * kVlanTagBytes;
   if (room < kBytes) {
     pass.drop(i, DropReason::proxy_headroom);
     return false;
@@ -60,7 +60,6 @@ bool put_proxy_header(Pass<Family>& pass, unsigned i) {
     return false;
   }
   burst.data[p] = start;
-  burst.headroom[p] = room - kBytes;
   burst.length[p] += kBytes;
   burst.total_length[p] += kBytes;
   parsed.end[p] += kBytes;
@@ -96,7 +95,7 @@ bool cross_families(Pass<Family>& pass, unsigned i) {
   const unsigned p = lane.packet[i];
   Burst& burst = pass.burst;
   ParsedBurst& parsed = pass.parsed();
-  const std::uint32_t headroom = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  const std::uint32_t headroom = burst.headroom(p) + parsed.vlan_tags[p] * kVlanTagBytes;
   untag(pass, i);
   CrossingFrame frame{burst.data[p], headroom,      burst.length[p],   parsed.l3[p],
                       parsed.l4[p],  parsed.end[p], parsed.protocol[p]};
@@ -109,7 +108,6 @@ bool cross_families(Pass<Family>& pass, unsigned i) {
   burst.total_length[p] += frame.length - burst.length[p];  // Modulo 2^32: it may be less.
   burst.data[p] = frame.frame;
   burst.length[p] = frame.length;
-  burst.headroom[p] = frame.headroom;
   parsed.l3[p] = static_cast<std::uint16_t>(frame.l3);
   parsed.l4[p] = static_cast<std::uint16_t>(frame.l4);
   parsed.end[p] = frame.end;
@@ -124,7 +122,7 @@ bool cross_error(Pass<Family>& pass, unsigned i) {
   const unsigned p = lane.packet[i];
   const ParsedBurst& parsed = pass.parsed();
   Burst& burst = pass.burst;
-  const std::uint32_t headroom = burst.headroom[p] + parsed.vlan_tags[p] * kVlanTagBytes;
+  const std::uint32_t headroom = burst.headroom(p) + parsed.vlan_tags[p] * kVlanTagBytes;
   untag(pass, i);
   // Its checksum is made anew: a wrong one must not become right by that.
   Quote<Family> quote;

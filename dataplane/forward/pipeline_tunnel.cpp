@@ -72,7 +72,7 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
     pass.drop(i, DropReason::tunnel_no_source);
     return false;
   }
-  if (burst.headroom[p] + parsed.l3[p] < overhead + sizeof(EthernetHeader)) [[unlikely]] {
+  if (burst.headroom(p) + parsed.l3[p] < overhead + sizeof(EthernetHeader)) [[unlikely]] {
     pass.drop(i, DropReason::tunnel_headroom);
     return false;
   }

@@ -204,7 +204,7 @@ void learn_mtu(const Routing& routing, std::uint32_t backend, std::uint32_t mtu,
   const std::uint32_t known = learned_mtu(routing, backend, now);
   if (known != 0 && known < mtu) return;
   const std::uint32_t word = (now / 16) << 16 | mtu;
-  routing.backend_path_mtu[backend].store(word, std::memory_order_relaxed);
+  routing.set_backend_path_mtu(backend, word);
 }
 
 // What RFC 2003 and 2473 make of errors inside the tunnel: the host cannot be reached, unless the

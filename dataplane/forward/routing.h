@@ -5,6 +5,8 @@
 // Thread: one writer (the slow path); workers read, by hop() and pick(). Next hops are updated in place:
 //   destination_mac and port are one 64-bit word, source_mac and state another, so a reader never sees
 //   half of either; an index gets another address only after a grace period, and so do multipath groups.
+//   Whatever decides how a packet leaves towards a backend is written by methods that also move
+//   version() on: what a worker has worked out from it holds while that stays the same.
 // Ownership: fixed arrays, sized at construction; nat_sources belongs to the slow path.
 #pragma once
 
@@ -112,26 +114,56 @@ struct Routing {
   Routing(std::uint32_t next_hop_capacity, std::uint32_t multipath_capacity, std::uint32_t backend_capacity)
       : next_hops(new NextHop[next_hop_capacity]()),
         multipath(new MultipathGroup[multipath_capacity]()),
-        backend_next_hop(new std::atomic<NextHopIndex>[backend_capacity]()),
-        backend_path_mtu(new PathMtu[backend_capacity]()),
         next_hop_count(next_hop_capacity),
         multipath_count(multipath_capacity),
-        backend_count(backend_capacity) {
-    for (auto& mtu : port_mtu) mtu.store(kDefaultMtu, std::memory_order_relaxed);
+        backend_count(backend_capacity),
+        backend_next_hop_(new std::atomic<NextHopIndex>[backend_capacity]()),
+        backend_path_mtu_(new PathMtu[backend_capacity]()) {
+    for (auto& mtu : port_mtu_) mtu.store(kDefaultMtu, std::memory_order_relaxed);
   }
 
   std::unique_ptr<NextHop[]> next_hops;
   std::unique_ptr<MultipathGroup[]> multipath;
-  // Resolved beforehand, by backend id: no longest-prefix match on the way to a backend, or to the node
-  // its overlay leads to.
-  std::unique_ptr<std::atomic<NextHopIndex>[]> backend_next_hop;
-  std::unique_ptr<PathMtu[]> backend_path_mtu;
-  std::atomic<std::uint16_t> port_mtu[kMaxPorts];  // By DPDK port number; bytes of layer 3.
   std::uint32_t next_hop_count, multipath_count, backend_count;
   std::unique_ptr<Fib<Ipv4>> fib_ipv4;
   std::unique_ptr<Fib<Ipv6>> fib_ipv6;
   std::atomic<const NatSources*> nat_sources{nullptr};
-  std::atomic<const TunnelSources*> tunnel_sources{nullptr};
+
+  // Read before what it stands for; what is read afterwards is as new as it or newer.
+  std::uint32_t version() const { return version_.load(std::memory_order_acquire); }
+
+  // Resolved beforehand, by backend id: no longest-prefix match on the way to a backend, or to the
+  // node its overlay leads to. Ids are below backend_count.
+  NextHopIndex backend_next_hop(std::uint32_t id) const {
+    return backend_next_hop_[id].load(std::memory_order_acquire);
+  }
+  void set_backend_next_hop(std::uint32_t id, NextHopIndex index) {
+    if (backend_next_hop_[id].exchange(index, std::memory_order_release) != index) changed();
+  }
+  // By DPDK port number, below kMaxPorts; bytes of layer 3.
+  std::uint32_t port_mtu(std::uint16_t port) const {
+    return port_mtu_[port].load(std::memory_order_relaxed);
+  }
+  void set_port_mtu(std::uint16_t port, std::uint16_t bytes) {
+    port_mtu_[port].store(bytes, std::memory_order_relaxed);
+    changed();
+  }
+  // As PathMtu; workers write it too.
+  std::uint32_t backend_path_mtu(std::uint32_t id) const {
+    return backend_path_mtu_[id].load(std::memory_order_relaxed);
+  }
+  void set_backend_path_mtu(std::uint32_t id, std::uint32_t word) const {
+    backend_path_mtu_[id].store(word, std::memory_order_relaxed);
+    changed();
+  }
+  const TunnelSources* tunnel_sources() const {
+    return tunnel_sources_.load(std::memory_order_acquire);
+  }
+  // The caller frees the former one after a grace period.
+  void set_tunnel_sources(const TunnelSources* sources) {
+    tunnel_sources_.store(sources, std::memory_order_release);
+    changed();
+  }
 
   // A consistent copy of one next hop. Never of a group: pick() first.
   NextHop hop(NextHopIndex index) const {
@@ -150,6 +182,7 @@ struct Routing {
     std::memcpy(copy, &value, sizeof copy);
     __atomic_store_n(&words[0], copy[0], __ATOMIC_RELAXED);
     __atomic_store_n(&words[1], copy[1], __ATOMIC_RELEASE);
+    changed();
   }
 
   // A single next hop: multipath groups are resolved by the flow's hash.
@@ -161,6 +194,14 @@ struct Routing {
 
  private:
   using Word [[gnu::may_alias]] = std::uint64_t;
+  // Not often enough to matter, for anyone but who waits for it.
+  void changed() const { version_.fetch_add(1, std::memory_order_acq_rel); }
+
+  std::unique_ptr<std::atomic<NextHopIndex>[]> backend_next_hop_;
+  std::unique_ptr<PathMtu[]> backend_path_mtu_;
+  std::atomic<std::uint16_t> port_mtu_[kMaxPorts];
+  std::atomic<const TunnelSources*> tunnel_sources_{nullptr};
+  mutable std::atomic<std::uint32_t> version_{1};
 };
 
 }  // namespace sluice

@@ -226,6 +226,8 @@ class ForwardingState {
   // VIP's.
   const BackendRecord* quic_backend(const VipBlock& vip, const QuicServer& server) const;
   std::uint64_t generation() const { return generation_; }
+  // No other state of this process has it: generations come again where only masks change.
+  std::uint64_t serial() const { return serial_; }
   // Keys flow_hash(); the same on every gateway of a cluster.
   std::uint64_t maglev_seed() const { return maglev_seed_; }
 
@@ -288,7 +290,7 @@ class ForwardingState {
            std::memcmp(a.data(), b.data(), Family::kAddressBytes) == 0;
   }
 
-  std::uint64_t generation_ = 0, maglev_seed_ = 0;
+  std::uint64_t generation_ = 0, serial_ = 0, maglev_seed_ = 0;
   PagedHash<VipBlock> vips_;
   PagedHash<AddressBlock> addresses_;
   PagedHash<DnatEndpoint> dnat_;

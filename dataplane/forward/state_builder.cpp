@@ -1,6 +1,7 @@
 #include "dataplane/forward/state_builder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string_view>
 #include <utility>
 
@@ -68,7 +69,9 @@ Result<StateBuilder::Built> StateBuilder::build(std::uint64_t generation,
                  std::to_string(base_->generation()) + ", the one serving"};
   }
   next_ = std::make_shared<ForwardingState>(*base_);
+  static std::atomic<std::uint64_t> serial{0};
   next_->generation_ = generation;
+  next_->serial_ = ++serial;
   if (maglev_seed_) next_->maglev_seed_ = *maglev_seed_;
   complete_scope();
   // What is named comes first and goes last; room is made before it is taken.

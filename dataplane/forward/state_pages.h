@@ -68,7 +68,8 @@ class PagedHash {
     std::uint32_t hash[5] = {};
     std::uint16_t count = 0;
     bool spilled = false;  // An entry of this or an earlier bucket went past it.
-    const Block* block[5] = {};
+    const Block* block[5] = {};  // nullptr where there is no entry, whose hash is 0.
+    bool more() const { return spilled || count > 4; }  // Than its first four.
   };
   static_assert(sizeof(Bucket) == 64);
   struct Page {
@@ -88,14 +89,18 @@ class PagedHash {
       if (const Page* page = page_of(hash)) __builtin_prefetch(&page->buckets[bucket_of(hash)]);
     }
     // The first block of this hash: nearly always the one or, nullptr, proof that there is none. A
-    // caller whose candidate is another one's asks find(). No branch depends on where it stands.
+    // caller whose candidate is another one's asks find(). No branch depends on where among the
+    // first four it stands.
     const Block* candidate(std::uint32_t hash) const {
       const Page* page = page_of(hash);
-      if (page == nullptr) return nullptr;
+      if (page == nullptr) [[unlikely]]
+        return nullptr;
       const Bucket& bucket = page->buckets[bucket_of(hash)];
       const unsigned equal = equal_hashes(bucket, hash);
-      if (equal == 0) [[unlikely]]
-        return bucket.spilled ? table_->find(hash, [](const Block&) { return true; }) : nullptr;
+      if (equal == 0) [[unlikely]] {
+        if (!bucket.more()) return nullptr;
+        return table_->find(hash, [](const Block&) { return true; });
+      }
       const Block* block = bucket.block[std::countr_zero(equal)];
       __builtin_prefetch(block);
       return block;
@@ -181,13 +186,11 @@ class PagedHash {
   }
 
  private:
-  // Bit i is set where entry i has this hash.
+  // Bit i is set where entry i of the first four has this hash, or for 0 has none.
   static unsigned equal_hashes(const Bucket& bucket, std::uint32_t hash) {
     const __m128i four = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.hash));
     const __m128i equal = _mm_cmpeq_epi32(four, _mm_set1_epi32(static_cast<int>(hash)));
-    const auto bits = static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(equal))) |
-                      static_cast<unsigned>(bucket.hash[4] == hash) << 4;
-    return bits & ((1u << bucket.count) - 1);
+    return static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(equal)));
   }
 
   static std::uint32_t bucket_of(std::uint32_t hash) { return hash & (kBuckets - 1); }

@@ -278,7 +278,7 @@ class Tracer {
   // Of the family of the outer header: of the backend, or of the node its overlay leads to.
   bool tunnel_can_start(const BackendRecord& backend, const OverlayRecord* overlay) const {
     if (overlay == nullptr && !encapsulates(result_.mode)) return true;
-    const TunnelSources* sources = routing_.tunnel_sources.load(std::memory_order_acquire);
+    const TunnelSources* sources = routing_.tunnel_sources();
     if (sources == nullptr || result_.next_hop.port >= sources->ports.size()) return false;
     const TunnelSources::Port& port = sources->ports[result_.next_hop.port];
     const bool v4 = (overlay != nullptr ? overlay->remote_bytes : backend.address_bytes) == 4;

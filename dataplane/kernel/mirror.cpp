@@ -136,7 +136,7 @@ void Mirror::set_backends(std::vector<BackendAddress> backends) {
     before.erase(backend.id);
   }
   for (const std::uint32_t id : before) {
-    routing_.backend_next_hop[id].store(kNoNextHop, std::memory_order_release);
+    routing_.set_backend_next_hop(id, kNoNextHop);
   }
   backends_changed_ = true;
 }
@@ -170,7 +170,7 @@ void Mirror::update_needed() {
   }
   for (const Backends* backends : {&backends_ipv4_, &backends_ipv6_}) {
     for (std::size_t i = 0; i < backends->ids.size(); ++i) {
-      const NextHopIndex hop = routing_.backend_next_hop[backends->ids[i]].load();
+      const NextHopIndex hop = routing_.backend_next_hop(backends->ids[i]);
       if ((hop & kMultipath) != 0) continue;  // Its gateways are in use, and so among the above.
       if (const auto key = neighbour_of(hop, backends->addresses[i])) needed.insert(*key);
     }

@@ -243,7 +243,7 @@ void Mirror::look_up_backends(const Fib<Family>& fib, const Backends& backends) 
     }
     fib.lookup(addresses, found, static_cast<unsigned>(count));
     for (std::size_t i = 0; i < count; ++i) {
-      routing_.backend_next_hop[backends.ids[from + i]].store(found[i], std::memory_order_release);
+      routing_.set_backend_next_hop(backends.ids[from + i], found[i]);
     }
   }
 }

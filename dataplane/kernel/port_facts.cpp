@@ -7,11 +7,11 @@ namespace sluice {
 namespace {
 
 // Workers may go on with what was published before until their next quiescent state.
-template <typename T>
-void replace(std::atomic<const T*>& published, std::unique_ptr<const T>& kept,
-             std::unique_ptr<const T> next, GraceQueue& grace) {
+template <typename T, typename Publish>
+void replace(Publish publish, std::unique_ptr<const T>& kept, std::unique_ptr<const T> next,
+             GraceQueue& grace) {
   if (next == nullptr) return;
-  published.store(next.get(), std::memory_order_release);
+  publish(next.get());
   std::shared_ptr<const T> old = std::exchange(kept, std::move(next));
   if (old != nullptr) grace.retire([old = std::move(old)] {});
 }
@@ -34,7 +34,7 @@ PortFacts::PortFacts(std::span<const MirrorPort> links, std::span<const PortInfo
 void PortFacts::set_mtu(const Mtu& port, std::uint32_t mtu) {
   if (port.port >= kMaxPorts) return;
   const std::uint32_t usable = std::min<std::uint32_t>({mtu, port.most, UINT16_MAX});
-  routing_.port_mtu[port.port].store(static_cast<std::uint16_t>(usable), std::memory_order_relaxed);
+  routing_.set_port_mtu(port.port, static_cast<std::uint16_t>(usable));
 }
 
 void PortFacts::apply(const KernelEvent& event) {
@@ -48,8 +48,10 @@ void PortFacts::apply(const KernelEvent& event) {
 
 void PortFacts::publish() {
   const OwnAddresses::Choice& own = own_.choose();
-  replace(routing_.nat_sources, nat_sources_, nat_.update(own), grace_);
-  replace(routing_.tunnel_sources, tunnel_sources_, tunnels_.update(own), grace_);
+  replace([&](const NatSources* next) { routing_.nat_sources.store(next); }, nat_sources_,
+          nat_.update(own), grace_);
+  replace([&](const TunnelSources* next) { routing_.set_tunnel_sources(next); }, tunnel_sources_,
+          tunnels_.update(own), grace_);
 }
 
 }  // namespace sluice

@@ -31,12 +31,13 @@ inline std::uint64_t sum_bytes(const std::uint8_t* p, std::size_t bytes) {
   return bytes == 0 ? sum : sum + *p;
 }
 
+// Halves added with the carry coming round: a value plus itself turned by half its width has that
+// in its upper half, for the lower halves' sum carries over into it.
 inline std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  sum += sum << 32 | sum >> 32;
+  auto half = static_cast<std::uint32_t>(sum >> 32);
+  half += half << 16 | half >> 16;
+  return static_cast<std::uint16_t>(half >> 16);
 }
 
 // What a set of replaced words adds to a checksum field: sums of ~old + new.

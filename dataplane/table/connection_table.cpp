@@ -119,7 +119,7 @@ ConnectionTable<Family>::~ConnectionTable() {
 }
 
 template <typename Family>
-Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, FlowState state,
+Slot ConnectionTable<Family>::insert(const Words& key, Hash hash, FlowLink link, FlowState state,
                                      Ticks now, Evicted evicted, void* context) {
   Slot slot = kNoSlot;
   if (counts_as_weak(state) && weak() >= weak_quota_) {
@@ -137,8 +137,8 @@ Slot ConnectionTable<Family>::insert(const Key& key, Hash hash, FlowLink link, F
   }
   if (slot == kNoSlot) return kNoSlot;
 
-  Words words = flow_words<Family>(key);
-  words.back() = flow_meta::pack(key.vip_id, link, state, now);
+  Words words = key;
+  words.back() |= flow_meta::pack(0, link, state, now);
   at(slot).set(words);
   add(size_, 1);
   if (counts_as_weak(state)) add(weak_, 1);

@@ -88,7 +88,8 @@ class ConnectionTable {
   Hash hash(const Key& key) const { return hash_words(flow_words<Family>(key)); }
   void prefetch(Hash hash) const;
   // The entry's slot, or kNoSlot. Valid until the next insert(); erase() moves no other entry.
-  Slot find(const Key& key, Hash hash) const;
+  Slot find(const Key& key, Hash hash) const { return find(flow_words<Family>(key), hash); }
+  Slot find(const FlowWords<Family>& words, Hash hash) const;
 
   // The look-ups of a burst: add() every key, which hashes it and begins to load its buckets, then
   // find() them all. Nothing else happens to the table in between.
@@ -120,7 +121,11 @@ class ConnectionTable {
   // the capacity: from there on they replace the longest idle weak entry of their own two buckets,
   // or are refused.
   Slot insert(const Key& key, Hash hash, FlowLink link, FlowState state, Ticks now, Evicted evicted,
-              void* context);
+              void* context) {
+    return insert(flow_words<Family>(key), hash, link, state, now, evicted, context);
+  }
+  Slot insert(const FlowWords<Family>& key, Hash hash, FlowLink link, FlowState state, Ticks now,
+              Evicted evicted, void* context);
 
   FlowLink link(Slot slot) const { return flow_meta::link(at(slot).meta()); }
   FlowState state(Slot slot) const { return at(slot).state(); }
@@ -225,8 +230,7 @@ inline void ConnectionTable<Family>::prefetch(Hash hash) const {
 }
 
 template <typename Family>
-inline Slot ConnectionTable<Family>::find(const Key& key, Hash hash) const {
-  const Words words = flow_words<Family>(key);
+inline Slot ConnectionTable<Family>::find(const Words& words, Hash hash) const {
   // Both buckets at once: which of the two holds a flow is a coin toss that no predictor learns.
   std::uint32_t found = match<Family>(table_[hash.bucket[0]], words) |
                         match<Family>(table_[hash.bucket[1]], words) << 16;

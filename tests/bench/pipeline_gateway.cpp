@@ -113,7 +113,7 @@ void BenchGateway<Family>::set_routes() {
   routing_.set_hop(kToClients, reachable(kClientPort, 0xffff));
   for (std::uint32_t id = 0; id < kBackends; ++id) {
     routing_.set_hop(kFirstBackendHop + id, reachable(kBackendPort, id));
-    routing_.backend_next_hop[id] = kFirstBackendHop + id;
+    routing_.set_backend_next_hop(id, kFirstBackendHop + id);
   }
   routing_.fib_ipv4 = all_to_clients<Ipv4>();
   routing_.fib_ipv6 = all_to_clients<Ipv6>();
@@ -132,7 +132,7 @@ void BenchGateway<Family>::set_routes() {
   } else {
     tunnels_.ports[kBackendPort].ipv6 = {true, source.address, {}};
   }
-  routing_.tunnel_sources = &tunnels_;
+  routing_.set_tunnel_sources(&tunnels_);
 }
 
 template <typename Family>

@@ -49,8 +49,8 @@ class BenchGateway {
 
   // As a worker does with what it received.
   void process(rte_mbuf** packets, unsigned count) {
-    burst_.count = 0;
-    for (unsigned i = 0; i < count; ++i) add_to_burst(burst_, packets[i], true);
+    clear_burst(burst_, true);
+    for (unsigned i = 0; i < count; ++i) add_to_burst(burst_, packets[i]);
     pipeline_->process(burst_, *state_, routing_, now_);
     for (unsigned i = 0; i < count; ++i) {
       if (burst_.verdict[i] == Verdict::transmit) [[likely]]

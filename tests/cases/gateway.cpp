@@ -31,8 +31,8 @@ Buffers place(Burst& burst, const Arrival& arrival) {
   burst.data[i] = data;
   burst.length[i] = length;
   burst.total_length[i] = whole;
-  burst.headroom[i] = arrival.headroom;
-  burst.tailroom[i] = arrival.tailroom;
+  burst.buffer[i] = buffers.first.get();
+  burst.buffer_bytes[i] = arrival.headroom + length + arrival.tailroom;
   burst.in_port[i] = arrival.port;
   burst.steered[i] = arrival.steered;
   return buffers;
@@ -81,7 +81,7 @@ Gateway::Gateway() {
   routing_.fib_ipv6 = std::move(ipv6);
   routing_.nat_sources = sources_.get();
   tunnel_sources_->ports.resize(kPorts);
-  routing_.tunnel_sources = tunnel_sources_.get();
+  routing_.set_tunnel_sources(tunnel_sources_.get());
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::create(const Settings& settings) {
@@ -146,13 +146,13 @@ Status Gateway::add_route(const IpAddress& network, unsigned prefix_length, Next
 
 Status Gateway::set_backend_hop(std::uint32_t backend, NextHopIndex hop) {
   if (backend >= kCapacity) return Error{"no such backend"};
-  routing_.backend_next_hop[backend] = hop;
+  routing_.set_backend_next_hop(backend, hop);
   return Ok{};
 }
 
 Status Gateway::set_mtu(std::uint16_t port, std::uint16_t bytes) {
   if (port >= kPorts) return Error{"no such port"};
-  routing_.port_mtu[port] = bytes;
+  routing_.set_port_mtu(port, bytes);
   return Ok{};
 }
 
@@ -228,9 +228,9 @@ Result<std::vector<Departure>> Gateway::process_once(unsigned worker,
     const unsigned i = burst->count;
     buffers.push_back(place(*burst, arrival));
     burst->handle[i] = reinterpret_cast<void*>(++last_handle_);
-    burst->fragment[i] = arrival.fragment;
+    if (!arrival.fragment.empty()) burst->set_hint(i, arrival.fragment);
     if (const auto hint = hints_.find(arrival.bytes); arrival.steered && hint != hints_.end()) {
-      burst->fragment[i] = hint->second;
+      burst->set_hint(i, hint->second);
       hints_.erase(hint);
     }
   }
@@ -240,8 +240,8 @@ Result<std::vector<Departure>> Gateway::process_once(unsigned worker,
     Result<Departure> departure = collect(*burst, i, buffers[i].rest);
     if (!departure) return Error{departure.error()};
     if (departure->verdict == Verdict::hold) held_[burst->handle[i]] = arrivals[i];
-    if (departure->verdict == Verdict::hand_over && !burst->fragment[i].empty())
-      hints_[arrivals[i].bytes] = burst->fragment[i];
+    if (departure->verdict == Verdict::hand_over && !burst->hint(i).empty())
+      hints_[arrivals[i].bytes] = burst->hint(i);
     departures.push_back(std::move(*departure));
   }
   return departures;

@@ -40,12 +40,12 @@ struct Flight {  // A burst and what it was made of.
       std::copy(arrival.present.begin(), arrival.present.end(), memory.back().get() + headroom);
       const unsigned i = burst.count++;
       burst.handle[i] = reinterpret_cast<void*>(first_handle + i);
-      burst.fragment[i] = arrival.fragment;
+      if (!arrival.fragment.empty()) burst.set_hint(i, arrival.fragment);
       burst.data[i] = memory.back().get() + headroom;
       burst.length[i] = static_cast<std::uint32_t>(size);
       burst.total_length[i] = arrival.total_length;
-      burst.headroom[i] = headroom;
-      burst.tailroom[i] = arrival.tailroom;
+      burst.buffer[i] = memory.back().get();
+      burst.buffer_bytes[i] = static_cast<std::uint32_t>(headroom + size) + arrival.tailroom;
       burst.in_port[i] = arrival.port;
       burst.steered[i] = arrival.steered;
     }
@@ -206,7 +206,7 @@ class Run {
       case Verdict::hand_over:
         handed_over_.push_back(arrival);
         handed_over_.back().steered = true;
-        handed_over_.back().fragment = flight.burst.fragment[i];
+        handed_over_.back().fragment = flight.burst.hint(i);
         break;
       case Verdict::hold:
         FUZZ_CHECK(held_.emplace(flight.burst.handle[i], arrival).second);

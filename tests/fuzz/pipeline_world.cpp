@@ -147,16 +147,16 @@ void serve(StateBuilder& builder) {
 }
 
 void set_backend_hops(Routing& routing, std::uint32_t first) {
-  routing.backend_next_hop[first + 1] = kMultipath | 0;
-  routing.backend_next_hop[first + 3] = Gateway::kUnresolved;
-  routing.backend_next_hop[first + 4] = Gateway::kBlackhole;
-  routing.backend_next_hop[first + 6] = Gateway::kRouted;
-  routing.backend_next_hop[first + 9] = Gateway::kRouted;
-  routing.backend_next_hop[first + 10] = Gateway::kUnresolved;
-  routing.backend_next_hop[first + 13] = kMultipath | 0;
-  routing.backend_next_hop[first + kIpip] = kMultipath | 0;
-  routing.backend_next_hop[first + kQuic] =
-      Gateway::kToClients;  // By a port without a tunnel source.
+  routing.set_backend_next_hop(first + 1, kMultipath | 0);
+  routing.set_backend_next_hop(first + 3, Gateway::kUnresolved);
+  routing.set_backend_next_hop(first + 4, Gateway::kBlackhole);
+  routing.set_backend_next_hop(first + 6, Gateway::kRouted);
+  routing.set_backend_next_hop(first + 9, Gateway::kRouted);
+  routing.set_backend_next_hop(first + 10, Gateway::kUnresolved);
+  routing.set_backend_next_hop(first + 13, kMultipath | 0);
+  routing.set_backend_next_hop(first + kIpip, kMultipath | 0);
+  routing.set_backend_next_hop(first + kQuic,
+                               Gateway::kToClients);  // By a port without a tunnel source.
 }
 
 template <typename Family>
@@ -208,7 +208,7 @@ World::World() : gateway(2, shrink) {
   routing.fib_ipv4 = routes<Ipv4>();
   routing.fib_ipv6 = routes<Ipv6>();
   for (const std::uint32_t first : kFirst) set_backend_hops(routing, first);
-  routing.port_mtu[1] = kMtuToBackends;
+  routing.set_port_mtu(1, kMtuToBackends);
   vary_source(gateway.tunnels.ports[1].ipv4);
   vary_source(gateway.tunnels.ports[1].ipv6);
   gateway.sources.first_port = 20000;  // Few, so that they run out.
@@ -220,7 +220,7 @@ World::World() : gateway(2, shrink) {
 void World::reset() {
   gateway.now = 1000;
   for (unsigned id = 0; id < gateway.routing.backend_count; ++id)
-    gateway.routing.backend_path_mtu[id] = 0;
+    gateway.routing.set_backend_path_mtu(id, 0);
   for (unsigned worker = 0; worker < 2; ++worker) {
     gateway.pipelines[worker] = Pipeline::create(config_[worker], *gateway.counters[worker]);
     FUZZ_CHECK(gateway.pipelines[worker] != nullptr);

@@ -26,7 +26,7 @@ void separate_hops(Gateway& gateway) {
     hop.destination_mac[4] = 9;
     const NextHopIndex index = 7 + backend;
     if (index < gateway.routing.next_hop_count) gateway.routing.set_hop(index, hop);
-    gateway.routing.backend_next_hop[id] = index;
+    gateway.routing.set_backend_next_hop(id, index);
   }
 }
 
@@ -62,10 +62,10 @@ TYPED_TEST(Direct, OnlyMacsAreWritten) {
 TYPED_TEST(Direct, NeedsABackendOnLinkWithAKnownMac) {
   Gateway gateway;
   gateway.serve<TypeParam>(1, Mode::dsr_mac);
-  gateway.routing.backend_next_hop[1] = Gateway::kRouted;
+  gateway.routing.set_backend_next_hop(1, Gateway::kRouted);
   EXPECT_EQ(gateway.process(0, build(from_client<TypeParam>(1))).reason,
             DropReason::dsr_backend_not_on_link);
-  gateway.routing.backend_next_hop[1] = Gateway::kUnresolved;
+  gateway.routing.set_backend_next_hop(1, Gateway::kUnresolved);
   EXPECT_EQ(gateway.process(0, build(from_client<TypeParam>(1))).reason,
             DropReason::dsr_backend_unresolved);
   EXPECT_EQ(gateway.pipelines[0]->template flows<TypeParam>().size(), 0u);

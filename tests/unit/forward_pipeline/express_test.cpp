@@ -151,16 +151,16 @@ TYPED_TEST(Express, LeavesWhatHasNoWay) {
         gateway.routing.multipath[0].count = 2;
         gateway.routing.multipath[0].hops[0] = Gateway::kToBackends;
         gateway.routing.multipath[0].hops[1] = Gateway::kRouted;
-        gateway.routing.backend_next_hop[1] = hop;
+        gateway.routing.set_backend_next_hop(1, hop);
       });
     }
   }
 }
 
 TYPED_TEST(Express, LeavesWhatIsTooBigOrHasNoSource) {
-  compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.routing.port_mtu[1] = 1300; });
+  compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.routing.set_port_mtu(1, 1300); });
   compare<TypeParam>(Mode::gue, [](Gateway& gateway) {
-    gateway.routing.backend_path_mtu[1] = (1000 / 16) << 16 | 1280;
+    gateway.routing.set_backend_path_mtu(1, (1000 / 16) << 16 | 1280);
   });
   compare<TypeParam>(Mode::gue, [](Gateway& gateway) { gateway.tunnels.ports.clear(); });
   compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.headroom = 16; });

@@ -102,7 +102,7 @@ class Gateway {
     fib6->insert({}, 0, kToClients);
     (void)fib6->publish();
     routing.fib_ipv6 = std::move(fib6);
-    for (unsigned id = 0; id < 64; ++id) routing.backend_next_hop[id] = kToBackends;
+    for (unsigned id = 0; id < 64; ++id) routing.set_backend_next_hop(id, kToBackends);
     NatSource<Ipv4> v4;
     std::memcpy(v4.address.data(), ip(Net<Ipv4>::source()).data(), 4);
     NatSource<Ipv6> v6;
@@ -114,7 +114,7 @@ class Gateway {
     tunnels.ports.resize(2);
     tunnels.ports[1].ipv4 = {true, v4.address, {}};
     tunnels.ports[1].ipv6 = {true, v6.address, {}};
-    routing.tunnel_sources = &tunnels;
+    routing.set_tunnel_sources(&tunnels);
   }
 
   void change(const std::function<void(StateBuilder&)>& edit) {
@@ -223,8 +223,8 @@ class Gateway {
     burst.handle[i] = nullptr;
     burst.data[i] = copy.get() + headroom;
     burst.length[i] = burst.total_length[i] = static_cast<std::uint32_t>(packet.size());
-    burst.headroom[i] = headroom;
-    burst.tailroom[i] = tailroom;
+    burst.buffer[i] = copy.get();
+    burst.buffer_bytes[i] = headroom + burst.length[i] + tailroom;
     burst.in_port[i] = port;
     burst.steered[i] = steered;
     memory.push_back(std::move(copy));

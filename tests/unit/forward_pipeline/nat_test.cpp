@@ -314,7 +314,7 @@ TYPED_TEST(Nat, NothingIsKeptOfAFlowThatCannotLeave) {
   Gateway gateway;
   gateway.serve<TypeParam>(1);
   const auto with_hop = [&](NextHopIndex hop) {
-    gateway.routing.backend_next_hop[1] = hop;
+    gateway.routing.set_backend_next_hop(1, hop);
     return gateway.process(0, build(from_client<TypeParam>(1)));
   };
   EXPECT_EQ(with_hop(kNoNextHop).reason, DropReason::no_route);
@@ -322,7 +322,7 @@ TYPED_TEST(Nat, NothingIsKeptOfAFlowThatCannotLeave) {
   EXPECT_EQ(with_hop(Gateway::kLocal).reason, DropReason::route_local);
   Packet old = from_client<TypeParam>(1);
   old.ttl = 1;
-  gateway.routing.backend_next_hop[1] = Gateway::kToBackends;
+  gateway.routing.set_backend_next_hop(1, Gateway::kToBackends);
   EXPECT_EQ(gateway.process(0, build(old)).reason, DropReason::ttl_expired);
   gateway.routing.nat_sources = nullptr;
   EXPECT_EQ(with_hop(Gateway::kToBackends).reason, DropReason::nat_no_source);
@@ -342,7 +342,7 @@ TYPED_TEST(Nat, MultipathKeepsAFlowOnOneWay) {
   gateway.routing.multipath[0].count = 2;
   gateway.routing.multipath[0].hops[0] = Gateway::kToBackends;
   gateway.routing.multipath[0].hops[1] = Gateway::kRouted;
-  gateway.routing.backend_next_hop[1] = kMultipath;
+  gateway.routing.set_backend_next_hop(1, kMultipath);
   std::map<NextHopIndex, unsigned> ways;
   for (unsigned n = 0; n < 200; ++n) {
     const NextHopIndex way = gateway.process(0, build(from_client<TypeParam>(n))).next_hop;

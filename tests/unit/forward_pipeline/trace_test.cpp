@@ -93,7 +93,7 @@ TYPED_TEST(Trace, VerdictsAndReasonsAreThePipelines) {
   p.destination = N::source();
   p.destination_port = 30000;
   agree(p, "drop");
-  for (unsigned id = 1; id <= 3; ++id) gateway.routing.backend_next_hop[id] = kNoNextHop;
+  for (unsigned id = 1; id <= 3; ++id) gateway.routing.set_backend_next_hop(id, kNoNextHop);
   agree(from_client<TypeParam>(5), "drop");
   gateway.serve<TypeParam>(0);
   agree(from_client<TypeParam>(6), "reject");
@@ -125,7 +125,7 @@ TYPED_TEST(Trace, NamesTheMode) {
         EXPECT_EQ(after.worker, before.worker) << name(mode);
       }
     }
-    gateway.routing.tunnel_sources = nullptr;
+    gateway.routing.set_tunnel_sources(nullptr);
     const TraceResult without = trace_of(gateway, from_client<TypeParam>(50));
     EXPECT_EQ(without.reason, encapsulates(mode) ? DropReason::tunnel_no_source : DropReason::none);
   }

@@ -287,7 +287,7 @@ TEST_F(MirrorTest, WithoutRoomForAGroupOneWayIsTaken) {
 TEST_F(MirrorTest, BackendsFollowRoutesAndNeighbours) {
   mirror.set_backends({{5, ip("10.1.0.5")}, {6, ip("2001:db8::6")}, {4000000, ip("10.1.0.1")}});
   mirror.commit();
-  const auto backend = [&](std::uint32_t id) { return routing.hop(routing.backend_next_hop[id]); };
+  const auto backend = [&](std::uint32_t id) { return routing.hop(routing.backend_next_hop(id)); };
   EXPECT_EQ(backend(5).state, NextHopState::none);
   apply(route("10.1.0.0/24", {by("", kLan)}));
   apply(route("2001:db8::/64", {by("", kLan)}));
@@ -300,7 +300,7 @@ TEST_F(MirrorTest, BackendsFollowRoutesAndNeighbours) {
   asked.calls.clear();
   mirror.set_backends({{6, ip("2001:db8::6")}});
   mirror.commit();
-  EXPECT_EQ(routing.backend_next_hop[5].load(), kNoNextHop);
+  EXPECT_EQ(routing.backend_next_hop(5), kNoNextHop);
   EXPECT_THAT(asked.calls, ElementsAre(Pair(ip("10.1.0.5"), false)));
 }
 

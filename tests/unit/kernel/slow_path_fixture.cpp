@@ -73,7 +73,7 @@ bool SlowPathTest::eventually(const char* address, NextHopState state) const {
 }
 
 NextHop SlowPathTest::backend(std::uint32_t id) const {
-  return routing_->hop(routing_->backend_next_hop[id].load());
+  return routing_->hop(routing_->backend_next_hop(id));
 }
 
 std::uint64_t SlowPathTest::counter(const std::string& name) const {

@@ -127,10 +127,10 @@ TEST_F(SlowPathTest, BackendsBehindARouterHaveTheRoutersMac) {
   EXPECT_EQ(mac_of(backend(3)), kPeerMac);
   EXPECT_EQ(backend(3).on_link, 0);
   // The router's MAC changes: a replaced machine announces itself.
-  const NextHopIndex index = routing_->backend_next_hop[3].load();
+  const NextHopIndex index = routing_->backend_next_hop(3);
   shell("ip neigh replace 10.1.0.254 lladdr 02:00:00:00:01:02 dev lan nud reachable");
   ASSERT_TRUE(Wire::wait_until([&] { return mac_of(backend(3)) == kOtherMac; }));
-  EXPECT_EQ(routing_->backend_next_hop[3].load(), index);
+  EXPECT_EQ(routing_->backend_next_hop(3), index);
   shell("ip route del 172.16.0.0/16");
   EXPECT_TRUE(Wire::wait_until([&] { return backend(3).state == NextHopState::none; }));
 }
@@ -285,21 +285,21 @@ TEST_F(SlowPathTest, AFloodDoesNotStarveArp) {
 }
 
 TEST_F(VipTest, TunnelsStartAtThePortsAddressAndMtusFollowTheTaps) {
-  const auto source = [&] { return routing_->tunnel_sources.load(); };
+  const auto source = [&] { return routing_->tunnel_sources(); };
   ASSERT_TRUE(Wire::wait_until([&] {
     return source() != nullptr && source()->ports.size() == 2 && source()->ports[0].ipv4.present;
   }));
   EXPECT_EQ(IpAddress::v4(source()->ports[0].ipv4.address.data()), ip("10.0.0.1"));
   EXPECT_FALSE(source()->ports[1].ipv4.present);
   const auto mtu_becomes = [&](std::uint16_t mtu) {
-    return Wire::wait_until([&] { return routing_->port_mtu[0].load() == mtu; });
+    return Wire::wait_until([&] { return routing_->port_mtu(0) == mtu; });
   };
   EXPECT_TRUE(mtu_becomes(1500));
   shell("ip link set wan mtu 1400");
   EXPECT_TRUE(mtu_becomes(1400));
   shell("ip link set wan mtu 9000");
   EXPECT_TRUE(mtu_becomes(1500)) << "the port itself has no more";
-  EXPECT_EQ(routing_->port_mtu[1].load(), 1500);
+  EXPECT_EQ(routing_->port_mtu(1), 1500);
 }
 
 }  // namespace
