@@ -8,6 +8,10 @@ namespace {
 // Behind this many bytes no reordered packet speaks of the stream's start any more. Far below half
 // of the sequence space, and more than any window before the header is acknowledged.
 constexpr std::uint32_t kNear = 1u << 30;
+// What a client can have sent, the header aside, when nothing of it is acknowledged yet: the window
+// of a SYN-ACK is never scaled (RFC 7323 2.2). A number beyond it is of another connection, that
+// the backend still holds at this port.
+constexpr std::uint32_t kFirstWindow = 0xffff + 1;  // A FIN may follow it.
 
 TcpHeader& header_at(std::uint8_t* tcp) {
   return *reinterpret_cast<TcpHeader*>(tcp);
@@ -84,7 +88,7 @@ void saw_backend_acknowledgment(TcpTranslation& translation, std::uint32_t ackno
   const std::uint32_t header = translation.header_bytes();
   if (header == 0 || (translation.flags & TcpTranslation::kFar) != 0) return;
   const std::uint32_t behind = acknowledgment - (translation.client_isn + 1) - header;
-  if (behind < kNear) translation.flags |= TcpTranslation::kHeaderAcknowledged;
+  if (behind <= kFirstWindow) translation.flags |= TcpTranslation::kHeaderAcknowledged;
   // Only then can a far number be one of the stream's.
   if (translation.acknowledged() && behind >= kNear / 2 && behind < kNear)
     translation.flags |= TcpTranslation::kFar;

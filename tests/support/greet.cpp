@@ -8,7 +8,9 @@
 //                        COUNT connections, one after the other: with BYTES 0 each waits for the
 //                        greeting and then says a line; else each sends BYTES at once. The greeting
 //                        must name the client's own address and port, the echo be what was sent.
-//                        -> "greeted N failed F slowest MS"; why one failed goes to standard error
+//                        -> "greeted N failed F slowest MS"; why one failed goes to standard error.
+//                        Each may take a minute: where packets are lost, a handshake's last ACK comes
+//                        again after 1, 3, 7 and 15 s, and Linux takes that for its round-trip time.
 //
 // The server has a thread for each connection. Source: the PROXY protocol, versions 1 & 2, 2.2.
 #include <arpa/inet.h>
@@ -132,7 +134,7 @@ std::string own_endpoint(int fd) {
 
 // What went wrong; empty: nothing.
 std::string ask_once(int fd, const addrinfo& target, const std::string& text, bool at_once) {
-  set_patience(fd, 10);
+  set_patience(fd, 60);
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (connect(fd, target.ai_addr, target.ai_addrlen) != 0) return "no connection";

@@ -221,6 +221,20 @@ TYPED_TEST(TcpTranslationTest, WhatCarriesTheHeader) {
   EXPECT_FALSE(carries(0, kTcpAck));
 }
 
+// A backend that still holds an older connection of this port answers the SYN with that one's
+// numbers.
+TYPED_TEST(TcpTranslationTest, AnotherConnectionsNumbersAcknowledgeNoHeader) {
+  TcpTranslation t = begin<TypeParam>(999, true);
+  const std::uint32_t behind_header = 1000 + t.header_bytes();
+  for (const std::uint32_t strange : {behind_header + 0x10001, behind_header + (1u << 29),
+                                      behind_header - 1, behind_header + 0x80000000u}) {
+    saw_backend_acknowledgment(t, strange);
+    EXPECT_FALSE(t.acknowledged()) << strange;
+  }
+  saw_backend_acknowledgment(t, behind_header + 0x10000);
+  EXPECT_TRUE(t.acknowledged());
+}
+
 TYPED_TEST(TcpTranslationTest, NumbersBeforeTheHeaderIsAcknowledged) {
   const TcpTranslation t = begin<TypeParam>(999, true);
   const std::uint32_t header = t.header_bytes();
