@@ -12,6 +12,7 @@
 
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
+#include "dataplane/table/prefetch.h"
 #include "dataplane/table/table_memory.h"
 
 namespace sluice {
@@ -56,7 +57,7 @@ class Adjacencies {
     if (++epoch_ == 0) epoch_ = 1;
   }
   std::uint32_t count() const { return count_; }
-  void prefetch(std::uint32_t backend) const { __builtin_prefetch(&lines_[backend]); }
+  void prefetch(std::uint32_t backend) const { prefetch_line(&lines_[backend]); }
   // For an id below count(), with the state and routing of begin().
   const Adjacency& get(std::uint32_t backend, const ForwardingState& state, const Routing& routing,
                        Ticks now) {

@@ -143,8 +143,8 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
           }
         } else if (vip != nullptr && id < backend_count) [[likely]] {
           adjacencies.prefetch(id);
-          __builtin_prefetch(&counters[id], 1);
-          __builtin_prefetch(&vip_counters[vip->counter], 1);
+          prefetch_line(&counters[id]);
+          prefetch_line(&vip_counters[vip->counter]);
           if (idle_ticks(now, flow.age) != 0) table.touch(slot, FlowState::established, now);
           backend_[i] = id;
           direct_[direct++] = static_cast<std::uint16_t>(i);
@@ -152,7 +152,7 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
         }
       }
     } else if (vip != nullptr && !translates(vip->mode) && !vip->quic) {
-      __builtin_prefetch(&vip_counters[vip->counter], 1);
+      prefetch_line(&vip_counters[vip->counter]);
       fresh_[fresh++] = static_cast<std::uint16_t>(i);
       continue;
     }

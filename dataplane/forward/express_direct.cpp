@@ -223,14 +223,14 @@ void Express<Family>::choose_backends(const ExpressContext& context) {
         destination_in<Family>(frame), Be16{static_cast<std::uint16_t>(ports >> 16)}, vip.protocol);
     const auto slots = static_cast<std::uint32_t>(vip.maglev.size());
     places[k] = slots == 0 ? &kNobody : &vip.maglev[maglev_slot(hash, slots)];
-    __builtin_prefetch(places[k]);
+    prefetch_line(places[k]);
   }
   for (unsigned k = 0; k < fresh_count_; ++k) {
     const std::uint32_t id = *places[k];
     backend_[fresh_[k]] = id;
     if (id >= context.adjacencies.count()) continue;
     context.adjacencies.prefetch(id);
-    __builtin_prefetch(&context.counters.backends[id], 1);
+    prefetch_line(&context.counters.backends[id]);
   }
 }
 

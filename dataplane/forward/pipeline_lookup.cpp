@@ -142,7 +142,7 @@ void prepare_choice(Pass<Family>& pass, unsigned i) {
       flow_hash<Family>(pass.state.maglev_seed(), lane.key[i].client, lane.key[i].client_port,
                         lane.destination[i], lane.key[i].vip_port, vip.protocol);
   if (!vip.maglev.empty()) {
-    __builtin_prefetch(
+    prefetch_line(
         &vip.maglev[maglev_slot(lane.choice[i], static_cast<std::uint32_t>(vip.maglev.size()))]);
   }
 }

@@ -212,7 +212,7 @@ class ForwardingState {
   // Its place, whether there is such a backend or not; nullptr: there is no place.
   const BackendRecord* backend_record(std::uint32_t id) const { return backends_.find(id); }
   void prefetch_backend(std::uint32_t id) const {
-    if (const BackendRecord* record = backends_.find(id)) __builtin_prefetch(record);
+    if (const BackendRecord* record = backends_.find(id)) prefetch_line(record);
   }
   // nullptr unless backend(id) says that it has one.
   const OverlayRecord* overlay(std::uint32_t id) const { return overlays_.find(id); }

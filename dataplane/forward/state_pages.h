@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/table/prefetch.h"
+
 namespace sluice {
 
 // Values by a small integer, value-initialised where none was set.
@@ -86,7 +88,7 @@ class PagedHash {
   class View {
    public:
     void prefetch(std::uint32_t hash) const {
-      if (const Page* page = page_of(hash)) __builtin_prefetch(&page->buckets[bucket_of(hash)]);
+      if (const Page* page = page_of(hash)) prefetch_line(&page->buckets[bucket_of(hash)]);
     }
     // The first block of this hash: nearly always the one or, nullptr, proof that there is none. A
     // caller whose candidate is another one's asks find(). No branch depends on where among the
@@ -102,7 +104,7 @@ class PagedHash {
         return table_->find(hash, [](const Block&) { return true; });
       }
       const Block* block = bucket.block[std::countr_zero(equal)];
-      __builtin_prefetch(block);
+      prefetch_line(block);
       return block;
     }
 

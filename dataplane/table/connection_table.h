@@ -27,6 +27,7 @@
 #include "dataplane/table/flow_search.h"
 #include "dataplane/table/instruction_set.h"
 #include "dataplane/table/keyed_hash.h"
+#include "dataplane/table/prefetch.h"
 #include "dataplane/table/table_memory.h"
 
 namespace sluice {
@@ -224,7 +225,7 @@ template <typename Family>
 inline void ConnectionTable<Family>::prefetch(Hash hash) const {
   for (const std::uint32_t bucket : hash.bucket) {
     for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(&table_[bucket]) + line);
+      prefetch_line(reinterpret_cast<const char*>(&table_[bucket]) + line);
     }
   }
 }
