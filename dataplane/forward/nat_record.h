@@ -46,7 +46,7 @@ struct alignas(64) NatRecord {
     kClientReset = 4,
     kBackendReset = 8,
     kSynAck = 16,     // The backend's SYN-ACK was seen; backend_isn holds.
-    kProven = 32,     // The client completed the handshake: it is where it says it is.
+    kProven = 32,     // TCP: the client completed the handshake: it is where it says it is.
     kEnding = 64,     // Its entries are about to go.
     kTimeWait = 128,  // While ending: the NAT port stays reserved for a while.
   };
@@ -96,9 +96,12 @@ struct alignas(64) NatRecord {
   }
   // What a flood is made of: it may lose its place to a new flow.
   bool gives_way() const { return counts_as_weak(state) && (flags & (kProven | kEnding)) == 0; }
-  // A flood must not make verified entries: what was never proven stays weak, its timer is short
-  // anyway.
-  FlowState closing_state() const { return (flags & kProven) != 0 ? FlowState::closing : state; }
+  // What its entries are to say, of TCP. A flood must not make verified ones: what was never proven
+  // stays weak, its timer is short anyway.
+  FlowState tcp_state() const {
+    if ((flags & kProven) == 0) return state;
+    return closed() ? FlowState::closing : FlowState::established;
+  }
   // How long it lives without a packet.
   std::uint16_t timer(const FlowTimers& timers) const {
     if (!tcp()) return timers.for_state(state, false);
@@ -119,8 +122,8 @@ template <typename Family>
 FlowState saw_client(NatRecord<Family>& record, const TcpView& tcp, Ticks now) {
   using Record = NatRecord<Family>;
   record.seen = now;
-  const bool old_enough = now - record.created >= kTicksPerSecond;
-  if (!record.tcp()) return old_enough ? FlowState::established : record.state;
+  if (!record.tcp())
+    return now - record.created >= kTicksPerSecond ? FlowState::established : record.state;
   if ((tcp.flags & kTcpRst) != 0) {
     record.flags |= Record::kClientReset;
   } else if ((tcp.flags & kTcpSyn) != 0) {
@@ -136,9 +139,7 @@ FlowState saw_client(NatRecord<Family>& record, const TcpView& tcp, Ticks now) {
       answers_syn_ack) {
     record.flags |= Record::kProven;
   }
-  if (record.closed()) return record.closing_state();
-  if ((record.flags & Record::kProven) != 0 && old_enough) return FlowState::established;
-  return record.state;
+  return record.tcp_state();
 }
 
 template <typename Family>
@@ -154,11 +155,16 @@ FlowState saw_backend(NatRecord<Family>& record, const TcpView& tcp, Ticks now) 
     record.flags |= Record::kSynAck;
     record.backend_isn = tcp.sequence;
   } else {
-    // A backend sends anything else only once it has the handshake's ACK.
-    record.flags |= Record::kProven;
+    // A backend without the handshake's ACK answers another SYN by an ACK (RFC 5961 4), which has
+    // the number behind its SYN-ACK's. Without a SYN-ACK the flow was taken up midway, if not by a
+    // SYN.
+    const bool has_connection = (record.flags & Record::kSynAck) != 0
+                                    ? tcp.sequence != record.backend_isn + 1
+                                    : record.state == FlowState::weak;
+    if (has_connection) record.flags |= Record::kProven;
     if ((tcp.flags & kTcpFin) != 0) record.flags |= Record::kBackendFin;
   }
-  return record.closed() ? record.closing_state() : record.state;
+  return record.tcp_state();
 }
 
 // The link of an entry whose flow has ended and whose NAT port rests.

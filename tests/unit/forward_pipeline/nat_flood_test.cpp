@@ -154,5 +154,58 @@ TYPED_TEST(NatFlood, FlowsOfOneBurstMayTakeEachOthersPlace) {
   }
 }
 
+// Else a quiet connection would go with the flood's, whose entries it shares a quota with.
+TYPED_TEST(NatFlood, WhoShookHandsIsVerifiedAtOnce) {
+  using F = typename TypeParam::Family;
+  Gateway gateway(1, [](PipelineConfig& config) {
+    config.flows_ipv4 = config.flows_ipv6 = 800;
+    config.nat_flows = 400;
+  });
+  gateway.serve<F>(3, TypeParam::kMode);
+  const ConnectionTable<F>& table = gateway.pipelines[0]->template flows<F>();
+  const auto client = [&gateway](unsigned n, std::uint8_t flags) {
+    return gateway.process(0, build(from_client<F>(n, flags)));
+  };
+  std::vector<Decoded> flows;
+  for (unsigned n = 0; n < 50; ++n) {
+    flows.push_back(client(n, kTcpSyn).decoded());
+    EXPECT_EQ(table.weak(), 2u);
+    gateway.process(0, build(from_backend(flows[n], kSynAckFlags)), 1);
+    client(n, kTcpAck);
+    EXPECT_EQ(table.weak(), 0u);
+  }
+  for (unsigned n = 0; n < 5000; ++n) {
+    gateway.now += n % 50 == 0;
+    const Outcome out = client(1000 + n, kTcpSyn);
+    ASSERT_TRUE(out.verdict == Verdict::transmit || out.reason == DropReason::flow_table_full);
+  }
+  EXPECT_GT(table.weak(), 100u);
+  for (unsigned n = 0; n < 50; ++n) {
+    const Outcome there = client(n, kTcpAck);
+    ASSERT_EQ(there.reason, DropReason::none) << n;
+    ASSERT_EQ(there.decoded().source_port, flows[n].source_port);
+    ASSERT_EQ(gateway.process(0, build(from_backend(flows[n], kTcpAck)), 1).verdict,
+              Verdict::transmit);
+  }
+}
+
+// Two SYNs in the name of anybody make a backend send more than its SYN-ACK.
+TYPED_TEST(NatFlood, AnAnswerToASecondSynProvesNothing) {
+  const Decoded flow = this->syn(1);
+  Packet answer = from_backend(flow, kSynAckFlags);
+  this->gateway_.process(0, build(answer), 1);
+  Packet again = from_client<typename TypeParam::Family>(1);
+  again.sequence += 70000;
+  this->gateway_.process(0, build(again));
+  answer.flags = kTcpAck;
+  answer.sequence += 1;
+  answer.payload = 0;
+  ASSERT_EQ(this->gateway_.process(0, build(answer), 1).verdict, Verdict::transmit);
+  EXPECT_EQ(this->gateway_.pipelines[0]->template flows<typename TypeParam::Family>().weak(), 2u);
+  this->gateway_.now += 31 * kTicksPerSecond;
+  this->gateway_.sweep();
+  EXPECT_EQ(this->records(), 0u);
+}
+
 }  // namespace
 }  // namespace sluice
