@@ -304,6 +304,9 @@ std::vector<NamedCounter> Runtime::counters() const {
   std::vector<NamedCounter> all;
   for (const SlowPathCounter& counter : slow_path_->counters())
     all.push_back({counter.name, counter.help, counter.value});
+  NamedCounter split{"split", "Packets longer than the MTU of their way, sent in fragments.", 0};
+  for (const WorkerView& worker : workers()) split.value += worker.counters->split.read();
+  all.push_back(std::move(split));
   return all;
 }
 

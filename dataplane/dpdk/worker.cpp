@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "dataplane/dpdk/burst_mbufs.h"
+#include "dataplane/dpdk/split_mbuf.h"
 #include "dataplane/kernel/frame.h"
 
 namespace sluice {
@@ -149,7 +150,14 @@ void Worker::dispatch() {
       case Verdict::punt:
         (frame_is_control(burst_.data[i], burst_.length[i]) ? control_ : punted_).add(packet);
         break;
+      case Verdict::split:
+        split(i);
+        break;
       case Verdict::resolve:
+        if (burst_.mtu[i] != 0) {
+          split(i);
+          break;
+        }
         take_from_burst(burst_, i);
         packet->hash.usr = burst_.next_hop[i];
         unresolved_.add(packet);
@@ -167,6 +175,27 @@ void Worker::dispatch() {
   if (punted_.count != 0) limit_punted();
   if (unresolved_.count != 0) to_slow_path(unresolved_, *exchange_.resolve);
   if (dropped_.count != 0) rte_pktmbuf_free_bulk(dropped_.packets, dropped_.count);
+}
+
+void Worker::split(unsigned i) {
+  rte_mbuf* packet = take_from_burst(burst_, i);
+  Batch made;
+  static_assert(kMostFragments <= Burst::kMax);
+  const SplitResult result = split_mbuf(packet, burst_.mtu[i], burst_.fragment_id[i], made.packets);
+  made.count = result.count;
+  if (result.count == 0) {
+    refuse(&packet, 1, result.reason);
+    return;
+  }
+  counters_->split.add(1);
+  counters_->fragments_made.add(made.count);
+  if (burst_.verdict[i] == Verdict::resolve) {
+    for (unsigned n = 0; n < made.count; ++n) made.packets[n]->hash.usr = burst_.next_hop[i];
+    to_slow_path(made, *exchange_.resolve);
+  } else {
+    for (unsigned n = 0; n < made.count; ++n) transmitter_.add(burst_.out_port[i], made.packets[n]);
+  }
+  rte_pktmbuf_free(packet);
 }
 
 void Worker::hand_over() {

@@ -51,6 +51,8 @@ class Worker {
   void free_expired();
   void fill(rte_mbuf** packets, unsigned count, bool steered);
   void dispatch();
+  // Sends the packet, or lets it wait for its neighbour, in fragments.
+  void split(unsigned i);
   void hand_over();
   void limit_punted();
   void to_slow_path(Batch& batch, PacketRing& ring);

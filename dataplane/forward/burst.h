@@ -29,6 +29,7 @@ enum class Verdict : std::uint8_t {
   resolve,  // To the slow path: wait for the neighbour of next_hop[i]; the packet is complete but
             // for its MACs.
   hold,     // A fragment, kept as it is until the pipeline gives its handle back: see pipeline.h.
+  split,    // As transmit, in fragments that are no longer than mtu[i].
 };
 
 struct Burst {
@@ -57,6 +58,9 @@ struct Burst {
   std::uint16_t out_port[kMax];    // For transmit.
   std::uint16_t out_worker[kMax];  // For hand_over.
   NextHopIndex next_hop[kMax];     // For transmit and resolve.
+  // For split and resolve: bytes of layer 3 that the way lets through; 0: the packet is no longer.
+  std::uint32_t mtu[kMax];
+  std::uint32_t fragment_id[kMax];  // When mtu is not 0: the id of IPv6 fragments.
 
   // Bytes that may be written before data[i].
   std::uint32_t headroom(unsigned i) const {

@@ -43,6 +43,8 @@ struct WorkerCounters {
   Counter answers;  // Refused packets answered with a TCP RST or an ICMP unreachable.
   Counter
       answers_limited;  // Not answered: beyond slowPath.icmpPerSecond, or no room in the buffer.
+  // Packets longer than their way that were sent in fragments, and those fragments.
+  Counter split, fragments_made;
   Counter untracked;  // Forwarded by Maglev alone, the connection table being full (direct return).
 };
 

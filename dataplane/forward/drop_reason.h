@@ -71,6 +71,7 @@ namespace sluice {
   X(udp_no_checksum, "udp-no-checksum", "UDP without checksum cannot cross to IPv6 in fragments or several buffers") \
   X(proxy_headroom, "proxy-headroom", "no room for a PROXY protocol header: the buffer has none before the packet, or it is a fragment") \
   /* Outside the pipeline */                                                                                    \
+  X(fragment_no_buffer, "fragment-no-buffer", "no packet buffer was free for a fragment of a packet longer than its way; raise dataplane.memory.packetBuffers") \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \
   X(hand_over_full, "hand-over-full", "the ring to the worker that owns the flow was full")                     \
   X(slow_path_full, "slow-path-full", "the ring to the slow path was full")                                     \

@@ -303,6 +303,15 @@ bool FragmentStore<Family>::take_id(std::uint32_t& id) {
   return true;
 }
 
+// All its fragments leave at once, so it goes to the end of those that rest.
+template <typename Family>
+std::uint32_t FragmentStore<Family>::next_id() {
+  std::uint32_t id;
+  if (!take_id(id)) return free_ids_[first_free_id_];
+  give_back_id(id);
+  return id;
+}
+
 template <typename Family>
 void FragmentStore<Family>::give_back_id(std::uint32_t id) {
   if constexpr (Family::kAddressBytes == 4) {

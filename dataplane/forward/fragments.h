@@ -68,6 +68,9 @@ class FragmentStore {
   unsigned take_released(ReleasedFragment* out, unsigned max);
   unsigned take_expired(Expired* out, unsigned max);
 
+  // Of a datagram that is split here; none that is in use, as long as there are others.
+  std::uint32_t next_id();
+
   std::uint32_t in_use() const { return in_use_; }
   std::uint32_t waiting() const { return waiting_; }  // Until they are taken.
 

@@ -187,6 +187,7 @@ void Pipeline::Impl::classify(Burst& burst, std::span<const std::uint8_t> places
   for (const std::uint8_t p : places) {
     burst.verdict[p] = Verdict::pending;
     burst.reason[p] = DropReason::none;
+    burst.mtu[p] = 0;
     if (parsed.kind[p] == PacketKind::refused) {
       drop(burst, p, parsed.reason[p]);
     } else if (!parsed.group[p] && !for_our_mac(burst, p)) {

@@ -286,10 +286,6 @@ template <typename Family>
 void refuse_too_big(Pass<Family>& pass, unsigned i, std::uint32_t mtu) {
   const bool reply = pass.lane().path[i] == Path::reply;
   pass.drop(i, DropReason::too_big);
-  if constexpr (Family::kAddressBytes == 4) {
-    const auto& ip = *reinterpret_cast<const Ipv4Header*>(pass.l3(i));
-    if ((ip.fragment.host() & kIpv4DontFragment) == 0) return;
-  }
   if (!may_tell(pass, i)) return;
   become_answer(pass, i, answer_too_big<Family>(answer_frame(pass, i, reply), mtu));
   Lane<Family>& lane = pass.lane();

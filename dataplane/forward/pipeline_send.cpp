@@ -57,6 +57,17 @@ void settle_served(Pass<Family>& pass, unsigned i) {
   }
 }
 
+// Routers split packets of IPv4 alone, and those whose sender lets them (RFC 791 3.2, 8200 5).
+template <typename Family>
+bool may_be_split(const std::uint8_t* l3) {
+  if constexpr (Family::kAddressBytes == 4) {
+    const auto& ip = *reinterpret_cast<const Ipv4Header*>(l3);
+    return (ip.fragment.host() & kIpv4DontFragment) == 0;
+  } else {
+    return false;
+  }
+}
+
 // Makes the packet what is to leave, but for its MACs. False: it was dropped.
 template <typename Family>
 bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
@@ -148,6 +159,10 @@ bool fits(Pass<Family>& pass, unsigned i, std::uint16_t port, std::uint32_t over
       std::int64_t{mtu} - overhead - static_cast<std::int32_t>(translation_growth(pass, i));
   if (bytes <= most) [[likely]]
     return true;
+  if (may_be_split<Family>(pass.l3(i))) {
+    pass.burst.mtu[p] = mtu;
+    return true;
+  }
   refuse_too_big(pass, i, static_cast<std::uint32_t>(std::max<std::int64_t>(most, 0)));
   return false;
 }
@@ -204,6 +219,33 @@ void find_next_hops(Pass<Family>& pass) {
 
 namespace {
 
+// The id that all fragments of a packet that is to be split will have. A fragment keeps the one it
+// has, and so does what still comes from its sender's address.
+template <typename Family>
+void name_datagram(Pass<Family>& pass, unsigned i) {
+  const Lane<Family>& lane = pass.lane();
+  const unsigned p = lane.packet[i];
+  Burst& burst = pass.burst;
+  std::uint8_t* frame = burst.data[p];
+  const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(frame);
+  if (ethernet.type != Be16::from_host(Ipv4::kEtherType)) {
+    burst.fragment_id[p] = worker_flows<Ipv6>(pass.worker).fragments.next_id();
+    return;
+  }
+  auto& ip = *reinterpret_cast<Ipv4Header*>(frame + sizeof(EthernetHeader));
+  if ((ip.fragment.host() & (kIpv4FragmentOffset | kIpv4MoreFragments)) != 0) return;
+  bool kept = false;
+  if constexpr (Family::kAddressBytes == 4)
+    kept = ip.id.raw != 0 && read_address<Ipv4>(ip.source) == lane.source[i];
+  if (kept) return;
+  const Be16 id = Be16::from_host(
+      static_cast<std::uint16_t>(worker_flows<Ipv4>(pass.worker).fragments.next_id()));
+  ChecksumDelta delta;
+  delta.replace(ip.id, id);
+  ip.id = id;
+  ip.checksum = delta.apply(ip.checksum);
+}
+
 template <typename Family>
 void send_one(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
@@ -225,7 +267,11 @@ void send_one(Pass<Family>& pass, unsigned i) {
   write_macs(burst.data[p], hop.destination_mac, hop.source_mac);
   burst.out_port[p] = hop.port;
   burst.next_hop[p] = lane.next_hop[i];
-  burst.verdict[p] = hop.state == NextHopState::resolve ? Verdict::resolve : Verdict::transmit;
+  if (burst.mtu[p] != 0) [[unlikely]]
+    name_datagram(pass, i);
+  burst.verdict[p] = hop.state == NextHopState::resolve ? Verdict::resolve
+                     : burst.mtu[p] != 0                ? Verdict::split
+                                                        : Verdict::transmit;
   count_sent(pass, i);
 }
 

@@ -41,6 +41,8 @@ Buffers place(Burst& burst, const Arrival& arrival) {
 Result<Departure> collect(const Burst& burst, unsigned i, const Bytes& rest) {
   Departure departure{burst.verdict[i], burst.reason[i], burst.out_port[i], burst.out_worker[i],
                       Bytes(burst.data[i], burst.data[i] + burst.length[i])};
+  if (departure.verdict == Verdict::split || departure.verdict == Verdict::resolve)
+    departure.mtu = burst.mtu[i];
   if (burst.total_length[i] < burst.length[i] ||
       burst.total_length[i] - burst.length[i] > rest.size()) {
     return Error{"the pipeline gave a total length of " + std::to_string(burst.total_length[i]) +

@@ -44,7 +44,8 @@ struct Departure {
   Verdict verdict = Verdict::pending;
   DropReason reason = DropReason::none;
   std::uint16_t port = 0, worker = 0;
-  Bytes bytes;  // Of all buffers.
+  Bytes bytes;            // Of all buffers.
+  std::uint32_t mtu = 0;  // For split and resolve.
 };
 
 class Gateway {

@@ -138,7 +138,7 @@ constexpr std::pair<const char*, NextHopState> kStates[] = {
     {"blackhole", NextHopState::blackhole},
 };
 constexpr const char* kVerdicts[] = {"pending",   "transmit", "drop", "punt",
-                                     "hand-over", "resolve",  "hold"};
+                                     "hand-over", "resolve",  "hold", "split"};
 
 class Runner {
  public:
@@ -308,7 +308,7 @@ class Runner {
     for (const Departure& d : *departures) {
       text += std::string(" ") + kVerdicts[static_cast<unsigned>(d.verdict)] + "," +
               name(d.reason) + "," + std::to_string(d.port) + "," + std::to_string(d.worker) + "," +
-              to_hex(d.bytes);
+              std::to_string(d.mtu) + "," + to_hex(d.bytes);
     }
     return text;
   }

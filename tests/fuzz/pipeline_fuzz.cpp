@@ -91,8 +91,10 @@ void check(const Flight& flight, unsigned i, unsigned worker) {
       FUZZ_CHECK(burst.reason[i] != DropReason::none && burst.reason[i] < DropReason::count);
       break;
     case Verdict::transmit:
+    case Verdict::split:
     case Verdict::resolve:
       check_sent(flight, i);
+      if (burst.verdict[i] == Verdict::split) FUZZ_CHECK(burst.mtu[i] != 0);
       break;
     case Verdict::hand_over:
       FUZZ_CHECK(burst.out_worker[i] < 2 && burst.out_worker[i] != worker);

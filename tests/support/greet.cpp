@@ -9,8 +9,9 @@
 //                        greeting and then says a line; else each sends BYTES at once. The greeting
 //                        must name the client's own address and port, the echo be what was sent.
 //                        -> "greeted N failed F slowest MS"; why one failed goes to standard error.
-//                        Each may take a minute: where packets are lost, a handshake's last ACK comes
-//                        again after 1, 3, 7 and 15 s, and Linux takes that for its round-trip time.
+//                        Each may take a minute: where packets are lost, a handshake's last ACK
+//                        comes again after 1, 3, 7 and 15 s, and Linux takes that for its
+//                        round-trip time.
 //
 // The server has a thread for each connection. Source: the PROXY protocol, versions 1 & 2, 2.2.
 #include <arpa/inet.h>

@@ -12,7 +12,7 @@ from .packets import MACS, PORTS, CaseError, ExpressionError, Scope, build, chec
 CASE_KEYS = {"about", "each", "config", "steps", "pending", "counters"}
 ACTIONS = {"in", "burst", "pass", "sweep", "config", "remove", "counters", "steps"}
 PACKET_KEYS = {"in", "port", "worker", "steered", "contiguous", "headroom", "tailroom", "repeat",
-               "out", "to", "drop", "punt", "resolve", "hold", "released", "hand_over", "check", "broken"}
+               "out", "to", "split", "drop", "punt", "resolve", "hold", "released", "hand_over", "check", "broken"}
 RUNNER_OPTIONS = ("steered", "contiguous", "headroom", "tailroom")
 
 # What a case sent, for the read-back: the packet is meant to be right unless the step says `broken`.
@@ -186,7 +186,7 @@ class Run:
             text = f"{what} is {getattr(departure, what)}, expected {expected}"
             if departure.reason != "none" and what != "reason":
                 text += f" (reason {departure.reason})"
-            if what == "verdict" and departure.verdict in ("transmit", "resolve"):
+            if what == "verdict" and departure.verdict in ("transmit", "split", "resolve"):
                 text += ":\n" + show(departure.data)
             raise CaseError(text)
 
@@ -196,7 +196,10 @@ class Run:
             self.expected[drop] += 1
         if "out" in step or "resolve" in step:
             self.expected["answers"] += drop != "none"
-            self.same("verdict", "transmit" if "out" in step else "resolve", departure)
+            mtu = int(scope_value(self.scope, str(step.get("split", 0))))
+            sent = "split" if mtu else "transmit"
+            self.same("verdict", sent if "out" in step else "resolve", departure)
+            self.same("mtu", mtu, departure)
             self.judge_sent(step, departure)
         elif step.get("punt"):
             self.expected["punted"] += 1

@@ -12,7 +12,7 @@ import subprocess
 
 from .packets import BACKENDS, MACS, PORTS, CaseError, constants
 
-Departure = collections.namedtuple("Departure", "verdict reason port worker data")
+Departure = collections.namedtuple("Departure", "verdict reason port worker mtu data")
 TICKS_PER_SECOND = 2
 
 
@@ -230,8 +230,8 @@ class Gateway:
             self.runner.ask(" ".join(["packet", data.hex()] + words))
         departures = []
         for word in self.runner.ask(f"run {worker}"):
-            verdict, reason, port, to_worker, data = word.split(",")
-            departures.append(Departure(verdict, reason, int(port), int(to_worker), bytes.fromhex(data)))
+            verdict, reason, port, to_worker, mtu, data = word.split(",")
+            departures.append(Departure(verdict, reason, int(port), int(to_worker), int(mtu), bytes.fromhex(data)))
         return departures
 
     def counters(self):
