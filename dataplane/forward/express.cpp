@@ -11,7 +11,7 @@ namespace {
 
 // Whether this worker is the one for the packet of a translated flow, as far as that is clear.
 bool is_ours(const ExpressContext& context, unsigned p, Mode mode) {
-  return context.workers == 1 || (mode == Mode::nat && context.burst.steered[p]);
+  return context.config.workers == 1 || (mode == Mode::nat && context.burst.steered[p]);
 }
 
 }  // namespace
@@ -61,6 +61,7 @@ void Express<Family>::run(const ExpressContext& context, const Admitted& admitte
   if (direct_count_ != 0) send_direct(context, rest);
   if (translated_count_ != 0) send_translated(context, rest);
   if (fresh_count_ != 0) send_fresh(context, table, nat, rest);
+  if (opening_count_ != 0) send_opening(context, table, nat, rest);
 }
 
 // The VIPs, and the buckets of the flows.
@@ -125,7 +126,7 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
   VipCounterSet* const vip_counters = context.counters.vips.get();
   const Ticks now = context.now;
   const std::uint64_t ends = ends_;
-  unsigned direct = 0, fresh = 0, translated = 0;
+  unsigned direct = 0, fresh = 0, translated = 0, opening = 0;
   std::uint64_t left = rest;
   for (unsigned i = 0; i < count; ++i) {
     const Slot slot = slot_[i];
@@ -151,16 +152,23 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
           continue;
         }
       }
-    } else if (vip != nullptr && !translates(vip->mode) && !vip->quic) {
+    } else if (vip != nullptr && !vip->quic) {
       prefetch_line(&vip_counters[vip->counter]);
-      fresh_[fresh++] = static_cast<std::uint16_t>(i);
-      continue;
+      if (!translates(vip->mode)) {
+        fresh_[fresh++] = static_cast<std::uint16_t>(i);
+        continue;
+      }
+      if (vip->mode == Mode::nat && !vip->proxy_protocol) {
+        opening_[opening++] = static_cast<std::uint16_t>(i);
+        continue;
+      }
     }
     left |= std::uint64_t{1} << packet_[i];
   }
   direct_count_ = direct;
   fresh_count_ = fresh;
   translated_count_ = translated;
+  opening_count_ = opening;
   rest = left;
 }
 

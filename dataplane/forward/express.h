@@ -13,6 +13,7 @@
 #include "dataplane/forward/burst.h"
 #include "dataplane/forward/counters.h"
 #include "dataplane/forward/nat.h"
+#include "dataplane/forward/pipeline.h"
 #include "dataplane/forward/routing.h"
 #include "dataplane/forward/state.h"
 #include "dataplane/table/connection_table.h"
@@ -35,10 +36,10 @@ struct ExpressContext {
   const Routing& routing;
   const OwnMacs& macs;
   WorkerCounters& counters;
-  Adjacencies& adjacencies;       // Begun.
+  Adjacencies& adjacencies;  // Begun.
+  const PipelineConfig& config;
   std::uint16_t& tunnel_id;       // Last IPv4 id of a tunnel's packet.
   std::uint32_t& new_flows_left;  // In this burst.
-  std::uint16_t workers;
   Ticks now;
 };
 
@@ -71,12 +72,27 @@ class Express {
   // Of flows that begin, with direct return.
   void send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                   std::uint64_t& rest);
-  void choose_backends(const ExpressContext& context);
+  void choose_backends(const ExpressContext& context, const std::uint16_t* which, unsigned count);
+  bool begun_before(const Table& table, unsigned i, std::uint64_t begun) const {
+    // Few have a bit in common with one before, and of those fewer still are the same flow.
+    return (begun & begun_bit(i)) != 0 && table.find(words_[i], buckets_[i]) != kNoSlot;
+  }
+  std::uint64_t begun_bit(unsigned i) const {
+    return std::uint64_t{1} << (buckets_[i].bucket[0] & 63);
+  }
   // Of flows that are translated (express_nat.cpp).
   static bool is_reply(const ExpressContext& context, unsigned p, std::uint32_t& source_id);
   void send_translated(const ExpressContext& context, std::uint64_t& rest);
   void find_ways_to_clients(const Routing& routing);
   bool send_translated(const ExpressContext& context, unsigned i);
+  // Of full NAT's flows that begin (express_nat_fresh.cpp).
+  void send_opening(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
+                    std::uint64_t& rest);
+  void propose_ways_back(const ExpressContext& context, const Table& table, NatFlows<Family>& nat);
+  bool send_opening(const ExpressContext& context, unsigned k, NatFlows<Family>& nat);
+  NatFlowRequest<Family> request_for(const ExpressContext& context, unsigned i,
+                                     const FlowKey<Family>& key, const BackendRecord& backend,
+                                     const Adjacency& way) const;
 
   unsigned count_ = 0;
   // Not of bytes, which may be any object's: these are stored while others are held in registers.
@@ -90,10 +106,11 @@ class Express {
   std::uint64_t ends_ = 0;  // By place in the burst: TCP that opens or ends something.
 
   // Which of the above.
-  unsigned direct_count_ = 0, fresh_count_ = 0, translated_count_ = 0;
-  std::uint16_t direct_[kMax], fresh_[kMax], translated_[kMax];
-  Record* record_[kMax];    // Of translated_.
-  NextHopIndex way_[kMax];  // Of replies among them.
+  unsigned direct_count_ = 0, fresh_count_ = 0, translated_count_ = 0, opening_count_ = 0;
+  std::uint16_t direct_[kMax], fresh_[kMax], translated_[kMax], opening_[kMax];
+  Record* record_[kMax];            // Of translated_.
+  NextHopIndex way_[kMax];          // Of replies among them.
+  WayBack<Family> way_back_[kMax];  // Of opening_; without an id: none.
 };
 
 // The whole burst, both families. Gives the places that are left, as bits.

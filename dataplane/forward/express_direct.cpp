@@ -208,13 +208,14 @@ void Express<Family>::send_direct(const ExpressContext& context, std::uint64_t& 
 
 // By Maglev: first where in the tables, then whom.
 template <typename Family>
-void Express<Family>::choose_backends(const ExpressContext& context) {
+void Express<Family>::choose_backends(const ExpressContext& context, const std::uint16_t* which,
+                                      unsigned count) {
   const Burst& burst = context.burst;
   const std::uint64_t seed = context.state.maglev_seed();
   const std::uint32_t* places[kMax];
   static constexpr std::uint32_t kNobody = ~std::uint32_t{0};
-  for (unsigned k = 0; k < fresh_count_; ++k) {
-    const unsigned i = fresh_[k];
+  for (unsigned k = 0; k < count; ++k) {
+    const unsigned i = which[k];
     const VipBlock& vip = *vip_[i];
     const std::uint8_t* frame = burst.data[packet_[i]];
     const auto ports = load<std::uint32_t>(frame + kL4<Family>);
@@ -225,9 +226,9 @@ void Express<Family>::choose_backends(const ExpressContext& context) {
     places[k] = slots == 0 ? &kNobody : &vip.maglev[maglev_slot(hash, slots)];
     prefetch_line(places[k]);
   }
-  for (unsigned k = 0; k < fresh_count_; ++k) {
+  for (unsigned k = 0; k < count; ++k) {
     const std::uint32_t id = *places[k];
-    backend_[fresh_[k]] = id;
+    backend_[which[k]] = id;
     if (id >= context.adjacencies.count()) continue;
     context.adjacencies.prefetch(id);
     prefetch_line(&context.counters.backends[id]);
@@ -238,15 +239,13 @@ void Express<Family>::choose_backends(const ExpressContext& context) {
 template <typename Family>
 void Express<Family>::send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                                  std::uint64_t& rest) {
-  choose_backends(context);
+  choose_backends(context, fresh_, fresh_count_);
   std::uint64_t left = rest, begun = 0;
   for (unsigned k = 0; k < fresh_count_; ++k) {
     const unsigned i = fresh_[k], p = packet_[i];
     const std::uint32_t backend = backend_[i];
     const VipBlock& vip = *vip_[i];
-    // Few have a bit in common with one before, and of those fewer still are the same flow.
-    const std::uint64_t bit = std::uint64_t{1} << (buckets_[i].bucket[0] & 63);
-    const bool known = (begun & bit) != 0 && table.find(words_[i], buckets_[i]) != kNoSlot;
+    const bool known = begun_before(table, i, begun);
     const std::uint8_t flags = tcp_flags(vip, context.burst.data[p] + kL4<Family>);
     if (known || backend >= context.adjacencies.count() || !send_direct(context, i)) [[unlikely]] {
       left |= std::uint64_t{1} << p;
@@ -266,7 +265,7 @@ void Express<Family>::send_fresh(const ExpressContext& context, Table& table, Na
       context.counters.untracked.add(1);
       continue;
     }
-    begun |= bit;
+    begun |= begun_bit(i);
     context.counters.vips[vip.counter].new_flows.add(1);
     context.counters.backends[backend].new_flows.add(1);
   }
@@ -274,6 +273,8 @@ void Express<Family>::send_fresh(const ExpressContext& context, Table& table, Na
 }
 
 #define SLUICE_INSTANTIATE(Family)                                                            \
+  template void Express<Family>::choose_backends(const ExpressContext&, const std::uint16_t*, \
+                                                 unsigned);                                   \
   template void Express<Family>::send_direct(const ExpressContext&, std::uint64_t&);          \
   template void Express<Family>::send_fresh(const ExpressContext&, Table&, NatFlows<Family>&, \
                                             std::uint64_t&);

@@ -26,7 +26,8 @@ template <typename Family>
 bool Express<Family>::is_reply(const ExpressContext& context, unsigned p,
                                std::uint32_t& source_id) {
   const NatSources* sources = context.routing.nat_sources.load(std::memory_order_acquire);
-  if (sources == nullptr || (context.workers != 1 && !context.burst.steered[p])) return false;
+  if (sources == nullptr || (context.config.workers != 1 && !context.burst.steered[p]))
+    return false;
   const std::uint8_t* frame = context.burst.data[p];
   const std::uint32_t port = host16(load<std::uint16_t>(frame + kL4<Family> + 2));
   if (port < sources->first_port || port > sources->last_port) return false;
@@ -85,7 +86,6 @@ bool Express<Family>::send_translated(const ExpressContext& context, unsigned i)
   if (index >= routing.next_hop_count) return false;  // Also of several ways.
   const NextHop hop = routing.hop(index);
   std::uint8_t* frame = burst.data[p];
-  constexpr std::uint32_t kNoBackend = ~std::uint32_t{0};
   const std::uint32_t mtu =
       mtu_towards(routing, hop.port, vip == nullptr ? kNoBackend : id, context.now);
   if (hop.state != NextHopState::reachable || end_of<Family>(frame) - kL3 > mtu) return false;

@@ -46,21 +46,54 @@ bool NatFlows<Family>::create(Table& table, std::uint32_t capacity, std::uint32_
 template <typename Family>
 typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<Family>& request,
                                                            Ticks now) {
-  Record record;
+  WayBack<Family> way;
+  if (const DropReason reason = choose_way_back(request, way); reason != DropReason::none)
+    return {0, reason};
+  return begin_free(request, way, now);
+}
+
+template <typename Family>
+bool NatFlows<Family>::propose(const NatFlowRequest<Family>& request, WayBack<Family>& way) {
+  if (request.vip.mode != Mode::nat || request.sources == nullptr ||
+      request.backend.address_bytes != Family::kAddressBytes) {
+    return false;
+  }
+  for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
+    for (const NatSource<Family>& source : of_family<Family>(*request.sources)) {
+      if (source.port_id != port_id) continue;
+      const std::uint16_t port = next_port(request, source);
+      if (port != 0) set_way(request, source, port, way);
+      return port != 0;
+    }
+  }
+  return false;
+}
+
+template <typename Family>
+typename NatFlows<Family>::Started NatFlows<Family>::begin(const NatFlowRequest<Family>& request,
+                                                           const WayBack<Family>& way, Ticks now) {
+  if (in_use(request, way)) [[unlikely]]
+    return start(request, now);
+  return begin_free(request, way, now);
+}
+
+template <typename Family>
+typename NatFlows<Family>::Started NatFlows<Family>::begin_free(
+    const NatFlowRequest<Family>& request, const WayBack<Family>& way, Ticks now) {
+  const std::uint32_t index = take_record(now);
+  if (index == NatRecords<Family>::kNone) return {0, DropReason::nat_records_exhausted};
+  Record& record = records_[index];
   record.forward = request.key;
   record.protocol = request.vip.protocol;
   std::memcpy(record.vip.data(), request.vip.address.data(), Family::kAddressBytes);
   record.vip_counter = request.vip.counter;
   record.backend_id = request.backend.id;
   record.backend = {request.backend.template as<Family>(), request.backend.port};
+  record.source = way.source;
+  record.reverse_id = way.id;
   record.created = record.seen = now;
   record.state = record.tcp() && request.opens ? FlowState::handshake : FlowState::weak;
-  if (const DropReason reason = choose_way_back(request, record); reason != DropReason::none)
-    return {0, reason};
-  const std::uint32_t index = take_record(now);
-  if (index == NatRecords<Family>::kNone) return {0, DropReason::nat_records_exhausted};
-  records_[index] = record;
-  if (!insert_entries(request, index, now)) return {0, DropReason::flow_table_full};
+  if (!insert_entries(request, way, index, now)) return {0, DropReason::flow_table_full};
   return {index, DropReason::none};
 }
 
@@ -77,21 +110,23 @@ std::uint32_t NatFlows<Family>::take_record(Ticks now) {
 
 template <typename Family>
 DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& request,
-                                             Record& record) {
+                                             WayBack<Family>& way) {
   if (request.vip.mode == Mode::dnat) {
-    record.source = {request.key.client, request.key.client_port};
-    record.reverse_id = dnat_reply_id<Family>(record.backend.address, record.protocol);
-    const FlowKey<Family> reverse = record.reverse();
-    const bool taken = table_->find(reverse, table_->hash(reverse)) != kNoSlot;
-    return taken ? DropReason::dnat_collision : DropReason::none;
+    way.source = {request.key.client, request.key.client_port};
+    way.id = dnat_reply_id<Family>(request.backend.template as<Family>(), request.vip.protocol);
+    way.reverse = flow_words<Family>(
+        {request.key.client, request.key.client_port, request.backend.port, way.id});
+    way.hash = table_->hash(way.reverse);
+    return table_->find(way.reverse, way.hash) != kNoSlot ? DropReason::dnat_collision
+                                                          : DropReason::none;
   }
   bool any_source = false;
   bool found;
-  if (record.crosses()) {
-    found = choose_source<Ipv4>(request, record, any_source);
+  if (request.backend.address_bytes < Family::kAddressBytes) {  // NAT64.
+    found = choose_source<Ipv4>(request, way, any_source);
     has_crossed_ = has_crossed_ || found;
   } else {
-    found = choose_source<Family>(request, record, any_source);
+    found = choose_source<Family>(request, way, any_source);
   }
   if (found) return DropReason::none;
   return any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source;
@@ -100,18 +135,14 @@ DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& reque
 // The egress port's own address first, then the addresses set apart for NAT.
 template <typename Family>
 template <typename Side>
-bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, Record& record,
+bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, WayBack<Family>& way,
                                      bool& any_source) {
   if (request.sources == nullptr) return false;
   for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
     for (const NatSource<Side>& source : of_family<Side>(*request.sources)) {
       if (source.port_id != port_id) continue;
       any_source = true;
-      const std::uint16_t port = choose_port(request, source);
-      if (port == 0) continue;
-      record.source = {in_family<Family, Side>(source.address), Be16::from_host(port)};
-      record.reverse_id = source.id(request.vip.protocol);
-      return true;
+      if (choose_port(request, source, way)) return true;
     }
   }
   return false;
@@ -119,50 +150,67 @@ bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, Reco
 
 template <typename Family>
 template <typename Side>
-std::uint16_t NatFlows<Family>::choose_port(const NatFlowRequest<Family>& request,
-                                            const NatSource<Side>& source) {
+bool NatFlows<Family>::choose_port(const NatFlowRequest<Family>& request,
+                                   const NatSource<Side>& source, WayBack<Family>& way) {
+  const unsigned ports = request.sources->last_port - request.sources->first_port + 1u;
+  for (unsigned tries = ports < kNatPortsTried ? ports : kNatPortsTried; tries > 0; --tries) {
+    const std::uint16_t port = next_port(request, source);
+    if (port == 0) return false;
+    set_way(request, source, port, way);
+    if (!in_use(request, way)) return true;
+  }
+  return false;
+}
+
+// 0: no port's replies come to this worker.
+template <typename Family>
+template <typename Side>
+std::uint16_t NatFlows<Family>::next_port(const NatFlowRequest<Family>& request,
+                                          const NatSource<Side>& source) {
   const PortRange range{request.sources->first_port, request.sources->last_port};
   const std::uint32_t backend = request.backend.id;
   if (backend >= cursors_.size() || range.first == 0 || range.last < range.first) return 0;
-  std::uint32_t reply_hash = 0;
-  if (request.steering != nullptr) {
-    reply_hash =
-        nat_reply_hash<Side>(request.steering->toeplitz(), request.backend.template as<Side>(),
-                             request.backend.port, source.address);
-  }
   std::uint16_t& cursor = cursors_[backend];
   if (cursor < range.first || cursor > range.last)
     cursor = first_cursor(port_seed_, backend, range);
-  const unsigned ports = range.last - range.first + 1u;
-  for (unsigned tries = ports < kNatPortsTried ? ports : kNatPortsTried; tries > 0; --tries) {
-    std::uint16_t port = cursor;
-    if (request.steering != nullptr) {
-      port = next_nat_port<Side>(*request.steering, worker_, reply_hash, range, cursor);
-      if (port == 0) return 0;
-    }
-    cursor = port == range.last ? range.first : static_cast<std::uint16_t>(port + 1);
-    if (!in_use(request, source, Be16::from_host(port))) return port;
+  std::uint16_t port = cursor;
+  if (request.steering != nullptr) {
+    const std::uint32_t reply_hash =
+        nat_reply_hash<Side>(request.steering->toeplitz(), request.backend.template as<Side>(),
+                             request.backend.port, source.address);
+    port = next_nat_port<Side>(*request.steering, worker_, reply_hash, range, cursor);
+    if (port == 0) return 0;
   }
-  return 0;
+  cursor = port == range.last ? range.first : static_cast<std::uint16_t>(port + 1);
+  return port;
 }
 
 template <typename Family>
 template <typename Side>
-bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
-                              Be16 port) const {
-  const std::uint32_t id = source.id(request.vip.protocol);
+void NatFlows<Family>::set_way(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
+                               std::uint16_t port, WayBack<Family>& way) const {
+  way.source = {in_family<Family, Side>(source.address), Be16::from_host(port)};
+  way.id = source.id(request.vip.protocol);
+  way.reverse = flow_words<Family>(
+      {request.backend.template as<Family>(), request.backend.port, way.source.port, way.id});
+  way.hash = table_->hash(way.reverse);
+}
+
+template <typename Family>
+bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request,
+                              const WayBack<Family>& way) const {
+  if (table_->find(way.reverse, way.hash) != kNoSlot) return true;
   const BackendRecord& backend = request.backend;
-  if (has_entry({backend.template as<Family>(), backend.port, port, id})) return true;
   if (backend.address_bytes != 4 || other_ == nullptr) return false;
   using Across = Other<Family>;
   if (Family::kAddressBytes == 4 && !other_->has_crossed_) [[likely]]
     return false;
-  return other_->has_entry({backend.template as<Across>(), backend.port, port, id});
+  return other_->has_entry({backend.template as<Across>(), backend.port, way.source.port, way.id});
 }
 
 template <typename Family>
-bool NatFlows<Family>::insert_entries(const NatFlowRequest<Family>& request, std::uint32_t index,
-                                      Ticks now) {
+bool NatFlows<Family>::insert_entries(const NatFlowRequest<Family>& request,
+                                      const WayBack<Family>& way, std::uint32_t index, Ticks now) {
   const FlowState state = records_[index].state;
   const FlowLink link = FlowLink::nat(index);
   if (table_->insert(request.key, request.hash, link, state, now, evicted, this) == kNoSlot) {
@@ -171,8 +219,7 @@ bool NatFlows<Family>::insert_entries(const NatFlowRequest<Family>& request, std
     return false;
   }
   finish();
-  const FlowKey<Family> reverse = records_[index].reverse();
-  if (table_->insert(reverse, table_->hash(reverse), link, state, now, evicted, this) == kNoSlot) {
+  if (table_->insert(way.reverse, way.hash, link, state, now, evicted, this) == kNoSlot) {
     end(index, false);
     return false;
   }

@@ -45,6 +45,15 @@ struct NatFlowRequest {
   bool opens = true;          // TCP: by a SYN. DNAT flows go on without one after a restart.
 };
 
+// How a flow's packets come back: the source they get, and the backend's entry.
+template <typename Family>
+struct WayBack {
+  Endpoint<Family> source;
+  std::uint32_t id = 0;  // NatSource::id() or dnat_reply_id().
+  FlowWords<Family> reverse{};
+  typename ConnectionTable<Family>::Hash hash{};
+};
+
 template <typename Family>
 class NatFlows {
  public:
@@ -66,6 +75,11 @@ class NatFlows {
     DropReason reason = DropReason::none;
   };
   Started start(const NatFlowRequest<Family>& request, Ticks now);
+  // The same in two steps, so that a burst can load in between what the second one reads: first the
+  // port that comes next in order, by the request without its hash; false: only start() can tell.
+  // If another flow has it, begin() looks for one that is free.
+  bool propose(const NatFlowRequest<Family>& request, WayBack<Family>& way);
+  Started begin(const NatFlowRequest<Family>& request, const WayBack<Family>& way, Ticks now);
 
   // Takes the flow away at once; `time_wait`: its port rests first.
   void end(std::uint32_t record, bool time_wait);
@@ -89,19 +103,25 @@ class NatFlows {
   void take_away(std::uint32_t record);
   // Ends a weak flow if that is what it takes. kNone: there is none to be had.
   std::uint32_t take_record(Ticks now);
-  DropReason choose_way_back(const NatFlowRequest<Family>& request, Record& record);
+  Started begin_free(const NatFlowRequest<Family>& request, const WayBack<Family>& way, Ticks now);
+  DropReason choose_way_back(const NatFlowRequest<Family>& request, WayBack<Family>& way);
   // `Side`: the backend's family.
   template <typename Side>
-  bool choose_source(const NatFlowRequest<Family>& request, Record& record, bool& any_source);
+  bool choose_source(const NatFlowRequest<Family>& request, WayBack<Family>& way, bool& any_source);
   template <typename Side>
-  std::uint16_t choose_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source);
+  bool choose_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
+                   WayBack<Family>& way);
   template <typename Side>
-  bool in_use(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
-              Be16 port) const;
+  std::uint16_t next_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source);
+  template <typename Side>
+  void set_way(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
+               std::uint16_t port, WayBack<Family>& way) const;
+  bool in_use(const NatFlowRequest<Family>& request, const WayBack<Family>& way) const;
   bool has_entry(const FlowKey<Family>& key) const {
     return table_->find(key, table_->hash(key)) != kNoSlot;
   }
-  bool insert_entries(const NatFlowRequest<Family>& request, std::uint32_t record, Ticks now);
+  bool insert_entries(const NatFlowRequest<Family>& request, const WayBack<Family>& way,
+                      std::uint32_t record, Ticks now);
 
   template <typename>
   friend class NatFlows;

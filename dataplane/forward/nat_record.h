@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "dataplane/forward/tcp_translation.h"
 #include "dataplane/packet/headers.h"
@@ -58,10 +59,7 @@ struct alignas(64) NatRecord {
   std::uint32_t backend_id = 0;
   std::uint32_t reverse_id = 0;  // In the backend's entry: NatSource::id(), or dnat_reply_id().
   std::uint32_t vip_counter = 0;
-  union {
-    std::uint32_t backend_isn = 0;  // Host order.
-    std::uint32_t next_free;        // While not in use.
-  };
+  std::uint32_t backend_isn = 0;  // Host order.
   Ticks created = 0;
   Ticks seen = 0;  // Last packet, either direction.
   std::uint8_t protocol = 0;
@@ -186,6 +184,9 @@ class NatRecords {
     if (capacity != 0 && records_ == nullptr) return false;
     for (std::uint32_t i = 0; i < capacity; ++i) new (&records_[i]) Record();
     capacity_ = capacity;
+    free_.resize(capacity);
+    free_count_ = capacity;
+    for (std::uint32_t i = 0; i < capacity; ++i) free_[i] = capacity - 1 - i;
     return true;
   }
   NatRecords() = default;
@@ -196,17 +197,14 @@ class NatRecords {
   }
 
   std::uint32_t take() {
-    std::uint32_t index = free_;
-    if (index != kNone) {
-      free_ = records_[index].next_free;
-    } else if (unused_ < capacity_) {
-      index = unused_++;
-    } else {
-      return kNone;
-    }
-    records_[index] = Record();
+    if (free_count_ == 0) return kNone;
+    const std::uint32_t index = free_[--free_count_];
     in_use_.store(in_use() + 1, std::memory_order_relaxed);
     return index;
+  }
+  // What the nth take() from now on will give, if nothing is given back before.
+  void prefetch_free(std::uint32_t n) const {
+    if (n < free_count_) prefetch(free_[free_count_ - 1 - n]);
   }
   // When all are in use: one whose flow may make room for a new one, the longest idle of a few. In
   // a flood each lives until about as many flows have begun as give way. kNone: none of those
@@ -233,8 +231,7 @@ class NatRecords {
   }
   void give_back(std::uint32_t index) {
     records_[index] = Record();
-    records_[index].next_free = free_;
-    free_ = index;
+    free_[free_count_++] = index;
     in_use_.store(in_use() - 1, std::memory_order_relaxed);
   }
 
@@ -242,7 +239,7 @@ class NatRecords {
   const Record& operator[](std::uint32_t index) const { return records_[index]; }
   void prefetch(std::uint32_t index) const {
     for (std::size_t line = 0; line < sizeof(Record); line += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(&records_[index]) + line, 1);
+      prefetch_line(reinterpret_cast<const char*>(&records_[index]) + line);
     }
   }
   std::uint32_t capacity() const { return capacity_; }
@@ -250,7 +247,10 @@ class NatRecords {
 
  private:
   Record* records_ = nullptr;
-  std::uint32_t capacity_ = 0, unused_ = 0, free_ = kNone;
+  std::uint32_t capacity_ = 0;
+  // A stack apart from the records: whose place is free next is known without reading them.
+  std::vector<std::uint32_t> free_;
+  std::uint32_t free_count_ = 0;
   std::uint32_t hand_ = 0;  // Of the search for one that gives way: where it goes on.
   std::atomic<std::uint32_t> in_use_{0};
   TableMemory memory_;

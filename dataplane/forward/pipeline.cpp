@@ -159,9 +159,9 @@ void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing
                                  impl.own_macs,
                                  impl.context.counters,
                                  impl.adjacencies,
+                                 impl.context.config,
                                  impl.context.tunnel_id,
                                  impl.context.new_flows_left,
-                                 impl.context.config.workers,
                                  now};
     bits = express(context, impl.express_ipv4, impl.express_ipv6, *impl.ipv4.table,
                    *impl.ipv6.table, impl.ipv4.nat, impl.ipv6.nat);

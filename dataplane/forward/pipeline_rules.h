@@ -142,6 +142,8 @@ inline DropReason next_hop_refusal(const NextHop& hop, bool by_mac) {
   return DropReason::none;
 }
 
+inline constexpr std::uint32_t kNoBackend = ~std::uint32_t{0};  // For mtu_towards(): a client.
+
 // What ICMP said of the way to the backend; it holds for ten minutes (RFC 1191, 8201). 0: nothing.
 inline std::uint32_t learned_mtu(const Routing& routing, std::uint32_t backend, Ticks now) {
   constexpr std::uint16_t kHolds = 10 * 60 * kTicksPerSecond / 16;
@@ -156,8 +158,7 @@ inline std::uint32_t learned_mtu(const Routing& routing, std::uint32_t backend, 
 // The longest packet that reaches the backend by this port, in bytes of layer 3.
 inline std::uint32_t mtu_towards(const Routing& routing, std::uint16_t port, std::uint32_t backend,
                                  Ticks now) {
-  std::uint32_t mtu =
-      port < kMaxPorts ? routing.port_mtu(port) : kDefaultMtu;
+  std::uint32_t mtu = port < kMaxPorts ? routing.port_mtu(port) : kDefaultMtu;
   const std::uint32_t learned = learned_mtu(routing, backend, now);
   if (learned != 0 && learned < mtu) [[unlikely]]
     mtu = learned;

@@ -28,7 +28,6 @@ std::uint32_t overlay_bytes(const ForwardingState& state, const BackendRecord& b
 // then what the gateway makes of it.
 template <typename Family>
 std::uint16_t mss_limit(Pass<Family>& pass, unsigned i) {
-  constexpr std::uint32_t kNoBackend = ~std::uint32_t{0};
   const Lane<Family>& lane = pass.lane();
   const std::uint16_t port = pass.burst.in_port[lane.packet[i]];
   if (lane.action[i] == Action::forward)

@@ -55,16 +55,6 @@ class ConnectionTable<Family>::Reach {
 
 namespace {
 
-// Bit i is set when entry i is empty.
-template <typename Family>
-unsigned empty_entries(const FlowBucket<Family>& bucket) {
-  unsigned empty = 0;
-  for (unsigned i = 0; i < FlowBucket<Family>::kEntries; ++i) {
-    empty |= static_cast<unsigned>(!bucket.entries[i].occupied()) << i;
-  }
-  return empty;
-}
-
 static_assert(FlowSearchLayout::kEntries == FlowBucket<Ipv4>::kEntries &&
               FlowSearchLayout::kEntries == FlowBucket<Ipv6>::kEntries);
 static_assert(FlowSearchLayout::kVipMask == flow_meta::kVipMask);
@@ -191,9 +181,13 @@ Slot ConnectionTable<Family>::empty_slot(std::uint32_t bucket) const {
 // Of the two candidates the emptier one: that keeps moves rare.
 template <typename Family>
 Slot ConnectionTable<Family>::empty_at_home(Hash hash) const {
-  const int first = std::popcount(empty_entries(table_[hash.bucket[0]]));
-  const int second = std::popcount(empty_entries(table_[hash.bucket[1]]));
-  return empty_slot(hash.bucket[second > first]);
+  const unsigned first = empty_entries(table_[hash.bucket[0]]);
+  const unsigned second = empty_entries(table_[hash.bucket[1]]);
+  const bool other = std::popcount(second) > std::popcount(first);
+  const unsigned empty = other ? second : first;
+  if (empty == 0) [[unlikely]]
+    return kNoSlot;
+  return hash.bucket[other] * Bucket::kEntries + static_cast<unsigned>(std::countr_zero(empty));
 }
 
 template <typename Family>

@@ -155,8 +155,26 @@ std::uint32_t match_scalar(const FlowBucket<Family>& bucket, const FlowWords<Fam
   return found;
 }
 
-// The same by SSE2: compare 32-bit lanes of all four entries, narrow them to one bit each, and keep
-// the entries all of whose four lanes are equal. Always inlined, so that the key stays in
+// Bit i is set when entry i is empty.
+template <typename Family>
+[[gnu::always_inline]] inline unsigned empty_entries(const FlowBucket<Family>& bucket) {
+  constexpr bool kTwoHalves = sizeof(FlowEntry<Family>) == 32;
+  const auto last_half = [&](unsigned entry) {
+    const auto* half = reinterpret_cast<const __m128*>(bucket.entries[entry].words.data());
+    return _mm_load_ps(reinterpret_cast<const float*>(half + kTwoHalves));
+  };
+  // The upper halves of all four last words: state and age.
+  const __m128 first = _mm_unpackhi_ps(last_half(0), last_half(1));
+  const __m128 second = _mm_unpackhi_ps(last_half(2), last_half(3));
+  const __m128i upper = _mm_castps_si128(_mm_movehl_ps(second, first));
+  constexpr int kState = static_cast<int>(flow_meta::kStateMask << (flow_meta::kStateShift - 32));
+  const __m128i state = _mm_and_si128(upper, _mm_set1_epi32(kState));
+  const __m128i none = _mm_cmpeq_epi32(state, _mm_setzero_si128());
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none)));
+}
+
+// match_scalar() by SSE2: compare 32-bit lanes of all four entries, narrow them to one bit each,
+// and keep the entries all of whose four lanes are equal. Always inlined, so that the key stays in
 // registers: a 16-byte load of two words just stored would wait for the store buffer.
 template <typename Family>
 [[gnu::always_inline]] inline std::uint32_t match(const FlowBucket<Family>& bucket,

@@ -172,7 +172,8 @@ double BenchGateway<Family>::bytes_per_flow() const {
   const auto& records = pipeline_->records<Family>();
   const double bytes = static_cast<double>(table.slots() * sizeof(FlowEntry<Family>)) +
                        static_cast<double>(table.buckets()) / 8 +
-                       static_cast<double>(records.capacity()) * sizeof(NatRecord<Family>);
+                       static_cast<double>(records.capacity()) *
+                           (sizeof(NatRecord<Family>) + sizeof(std::uint32_t));
   return bytes * mode_.entries / static_cast<double>(table.capacity());
 }
 
