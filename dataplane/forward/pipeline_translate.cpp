@@ -98,8 +98,10 @@ bool cross_families(Pass<Family>& pass, unsigned i) {
   untag(pass, i);
   CrossingFrame frame{burst.data[p], headroom,      burst.length[p],   parsed.l3[p],
                       parsed.l4[p],  parsed.end[p], parsed.protocol[p]};
-  const DropReason reason = cross<Family>(frame, lane.other_source[i], lane.other_destination[i],
-                                          ++pass.worker.tunnel_id);
+  const bool whole = parsed.form[p] == Form::whole;
+  const std::uint32_t id = whole ? ++pass.worker.tunnel_id : burst.hint(p).id;
+  const DropReason reason =
+      cross<Family>(frame, lane.other_source[i], lane.other_destination[i], id);
   if (reason != DropReason::none) {
     pass.drop(i, reason);
     return false;
@@ -119,7 +121,7 @@ template <typename Family>
 bool cross_error(Pass<Family>& pass, unsigned i) {
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
-  const ParsedBurst& parsed = pass.parsed();
+  ParsedBurst& parsed = pass.parsed();
   Burst& burst = pass.burst;
   const std::uint32_t headroom = burst.headroom(p) + parsed.vlan_tags[p] * kVlanTagBytes;
   untag(pass, i);
@@ -146,8 +148,8 @@ bool cross_error(Pass<Family>& pass, unsigned i) {
   error.protocol = parsed.protocol[p];
   std::uint8_t made[kMostErrorBytes];
   const std::uint32_t room = headroom + burst.length[p] - parsed.l3[p];
-  const std::uint32_t bytes =
-      cross_error<Family>(error, quote, translation, made, std::min(room, kMostErrorBytes));
+  const std::uint32_t bytes = cross_error<Family>(
+      error, quote, translation, ++pass.worker.tunnel_id, made, std::min(room, kMostErrorBytes));
   if (bytes == 0) {
     pass.drop(i, DropReason::icmp_no_flow);  // It means nothing there.
     return false;
@@ -159,6 +161,8 @@ bool cross_error(Pass<Family>& pass, unsigned i) {
   const Be16 ether_type = Be16::from_host(Other<Family>::kEtherType);
   std::memcpy(l3 - sizeof(ether_type), &ether_type, sizeof(ether_type));
   std::memcpy(l3, made, bytes);
+  parsed.l4[p] = static_cast<std::uint16_t>(parsed.l3[p] + sizeof(IpHeader<Other<Family>>));
+  parsed.end[p] = length;
   return true;
 }
 

@@ -251,12 +251,13 @@ std::int32_t crossing_growth(const std::uint8_t* l3, std::uint32_t header_bytes)
 
 template <typename From>
 DropReason cross(CrossingFrame& packet, const Endpoint<Other<From>>& source,
-                 const Endpoint<Other<From>>& destination, std::uint16_t id) {
+                 const Endpoint<Other<From>>& destination, std::uint32_t id) {
   using To = Other<From>;
   std::uint8_t* l3 = packet.frame + packet.l3;
   std::uint8_t* l4 = packet.frame + packet.l4;
   const std::uint32_t payload = packet.end - packet.l4;
   IpFields fields = read_fields<From>(l3, packet.l4 - packet.l3);
+  if (fields.fragment) fields.id = id;
   const std::uint32_t added = sizeof(EthernetHeader) + header_bytes_for<To>(fields);
   if (packet.headroom + packet.l4 < added) return DropReason::tunnel_headroom;
 
@@ -278,7 +279,7 @@ DropReason cross(CrossingFrame& packet, const Endpoint<Other<From>>& source,
   --fields.ttl;
   std::uint8_t* frame = l4 - added;
   write_ip<To>(frame + sizeof(EthernetHeader), fields, packet.protocol, payload, source.address,
-               destination.address, id);
+               destination.address, static_cast<std::uint16_t>(id));
   const Be16 type = Be16::from_host(To::kEtherType);
   std::memcpy(frame + 12, &type, sizeof(type));
 
@@ -295,8 +296,8 @@ DropReason cross(CrossingFrame& packet, const Endpoint<Other<From>>& source,
 
 template <typename From>
 std::uint32_t cross_error(const CrossingFrame& error, const Quote<From>& quote,
-                          const ErrorTranslation<Other<From>>& translation, std::uint8_t* out,
-                          std::uint32_t room) {
+                          const ErrorTranslation<Other<From>>& translation, std::uint16_t id,
+                          std::uint8_t* out, std::uint32_t room) {
   using To = Other<From>;
   const std::uint8_t* frame = error.frame;
   const auto& icmp = *reinterpret_cast<const IcmpHeader*>(frame + error.l4);
@@ -343,7 +344,7 @@ std::uint32_t cross_error(const CrossingFrame& error, const Quote<From>& quote,
   fields.fragment = false;
   --fields.ttl;
   write_ip<To>(out, fields, icmp_protocol<To>(), message, translation.source,
-               translation.destination, 0);
+               translation.destination, id);
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(&made);
   if constexpr (To::kAddressBytes == 4) {
     made.checksum = header_checksum(bytes, message);
@@ -357,10 +358,10 @@ std::uint32_t cross_error(const CrossingFrame& error, const Quote<From>& quote,
 #define SLUICE_INSTANTIATE(From)                                                                \
   template std::int32_t crossing_growth<From>(const std::uint8_t*, std::uint32_t);              \
   template DropReason cross<From>(CrossingFrame&, const Endpoint<Other<From>>&,                 \
-                                  const Endpoint<Other<From>>&, std::uint16_t);                 \
+                                  const Endpoint<Other<From>>&, std::uint32_t);                 \
   template std::uint32_t cross_error<From>(const CrossingFrame&, const Quote<From>&,            \
-                                           const ErrorTranslation<Other<From>>&, std::uint8_t*, \
-                                           std::uint32_t);
+                                           const ErrorTranslation<Other<From>>&, std::uint16_t, \
+                                           std::uint8_t*, std::uint32_t);
 SLUICE_INSTANTIATE(Ipv4)
 SLUICE_INSTANTIATE(Ipv6)
 

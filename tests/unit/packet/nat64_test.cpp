@@ -152,13 +152,13 @@ TEST(Nat64, FragmentsThereAndBack) {
     p.fragment = word;
     const Bytes before = test::build(p);
     Buffer b(before, 28);
-    ASSERT_EQ(cross<Ipv4>(b.frame, kVip, kClient, 0), DropReason::none);
+    ASSERT_EQ(cross<Ipv4>(b.frame, kVip, kClient, 0x89abcdef), DropReason::none);
     const Bytes six = b.bytes();
     ASSERT_EQ(six.size(), before.size() + 28);
     EXPECT_EQ(six[14 + 6], 44);
     EXPECT_EQ(six[54], kProtocolUdp);
     EXPECT_EQ(test::get16(six, 56), (word & 0x1fff) << 3 | (word & 0x2000) >> 13);
-    EXPECT_EQ(test::get32(six, 58), 0x1234u);
+    EXPECT_EQ(test::get32(six, 58), 0x89abcdefu);
     EXPECT_EQ(test::get16(six, 14 + 4), before.size() - 34 + 8);
     // A later fragment's payload is nobody's ports.
     if ((word & 0x1fff) != 0) {
@@ -167,12 +167,12 @@ TEST(Nat64, FragmentsThereAndBack) {
 
     const auto source = endpoint<Ipv4>("10.0.0.1", 8080);
     const auto destination = endpoint<Ipv4>("10.0.0.254", 20000);
-    ASSERT_EQ(cross<Ipv6>(b.frame, source, destination, 9), DropReason::none);
+    ASSERT_EQ(cross<Ipv6>(b.frame, source, destination, 0x55551234), DropReason::none);
     Bytes back = b.bytes();
     EXPECT_EQ(test::decode(back).ttl, 62u);
     EXPECT_TRUE(test::decode(back).ip_checksum_right);
     std::copy_n(before.begin(), 12, back.begin());  // MACs are left open.
-    back[22] = before[22];  // TTL, and the checksum for it.
+    back[22] = before[22];                          // TTL, and the checksum for it.
     back[24] = before[24];
     back[25] = before[25];
     EXPECT_EQ(back, before);
@@ -317,7 +317,7 @@ TEST(Nat64, ErrorsCrossWithTheirQuotes) {
     out[12] = 0x86;
     out[13] = 0xdd;
     const std::uint32_t bytes =
-        cross_error<Ipv4>(b.frame, quote, t, out.data() + 14, kMostErrorBytes);
+        cross_error<Ipv4>(b.frame, quote, t, 0, out.data() + 14, kMostErrorBytes);
     ASSERT_EQ(bytes, std::min<std::size_t>(40 + 8 + quoted + 20, 1280));
     out.resize(14 + bytes);
     const test::Decoded d = test::decode(out);
@@ -367,12 +367,14 @@ TEST(Nat64, ErrorsOfIpv6CrossToo) {
   t.destination = kBackend.address;
   Bytes out(14 + 1280, 0);
   out[12] = 8;
-  const std::uint32_t bytes = cross_error<Ipv6>(b.frame, quote, t, out.data() + 14, 1280);
+  const std::uint32_t bytes = cross_error<Ipv6>(b.frame, quote, t, 0x4321, out.data() + 14, 1280);
   ASSERT_EQ(bytes, 20u + 8 + 20 + 8 + 100);
   out.resize(14 + bytes);
   const test::Decoded d = test::decode(out);
   EXPECT_TRUE(d.ip_checksum_right);
   EXPECT_EQ(test::plain_sum(out.data() + 34, bytes - 20), 0xffffu);
+  EXPECT_EQ(test::get16(out, 18), 0x4321);
+  EXPECT_EQ(test::get16(out, 20), 0);  // It may be fragmented, so its id counts.
   EXPECT_EQ(out[34], 3);
   EXPECT_EQ(out[35], 3);
   Bytes quoted(out.begin(), out.begin() + 14);
