@@ -88,7 +88,7 @@ bool rewrite(Pass<Family>& pass, unsigned i, const NextHop& hop) {
       return false;
     }
   }
-  if (overlay && !lane.crosses[i]) return enter_tunnel(pass, i, hop);
+  if (overlay) return enter_tunnel(pass, i, hop);
   untag(pass, i);
   return true;
 }

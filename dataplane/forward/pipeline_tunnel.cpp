@@ -41,7 +41,7 @@ bool is_all_summed(const std::uint8_t* l4, std::uint8_t protocol, std::uint32_t 
 }
 
 // What the outer UDP checksum over IPv6 needs to know of the packet.
-template <typename Family>
+template <typename Inner, typename Family>
 void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
   const unsigned p = pass.lane().packet[i];
   const ParsedBurst& parsed = pass.parsed();
@@ -51,7 +51,7 @@ void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
                             is_all_summed(pass.l4(i), protocol, parsed.end[p] - parsed.l4[p]);
   if (has_checksum) {
     const auto l4_offset = static_cast<std::uint32_t>(parsed.l4[p] - parsed.l3[p]);
-    inner.sum = sum_by_checksums<Family>(l3, protocol, l4_offset, inner.l3_bytes - l4_offset);
+    inner.sum = sum_by_checksums<Inner>(l3, protocol, l4_offset, inner.l3_bytes - l4_offset);
     inner.summed = true;
   } else if (pass.burst.length[p] >= parsed.end[p]) {
     inner.sum = sum_bytes(l3, inner.l3_bytes);
@@ -59,14 +59,16 @@ void sum_inner(Pass<Family>& pass, unsigned i, InnerPacket& inner) {
   }
 }
 
-template <typename Family, typename Outer>
+// `Inner`: of the packet as it is now; NAT64 has made it one of the other family.
+template <typename Outer, typename Inner, typename Family>
 bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& remote) {
   Lane<Family>& lane = pass.lane();
   const unsigned p = lane.packet[i];
   Burst& burst = pass.burst;
   const ParsedBurst& parsed = pass.parsed();
   const std::uint32_t overhead = tunnel_bytes(remote.kind, Outer::kAddressBytes);
-  if (!fits(pass, i, hop.port, overhead)) return false;
+  // What goes into an overlay has been measured before it was translated.
+  if (lane.action[i] == Action::tunnel && !fits(pass, i, hop.port, overhead)) return false;
   const TunnelSource<Outer>* source = tunnel_source<Outer>(pass.tunnel_sources, hop.port);
   if (source == nullptr) [[unlikely]] {
     pass.drop(i, DropReason::tunnel_no_source);
@@ -78,8 +80,9 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
   }
   std::uint8_t* l3 = burst.data[p] + parsed.l3[p];
   if (lane.action[i] == Action::tunnel) age_one_hop<Family>(l3);
-  InnerPacket inner = inner_packet<Family>(l3, parsed.end[p] - parsed.l3[p]);
-  if (Outer::kAddressBytes == 16 && remote.kind != TunnelKind::ipip) sum_inner(pass, i, inner);
+  InnerPacket inner = inner_packet<Inner>(l3, parsed.end[p] - parsed.l3[p]);
+  if (Outer::kAddressBytes == 16 && remote.kind != TunnelKind::ipip)
+    sum_inner<Inner>(pass, i, inner);
   OuterHeader<Outer> outer;
   outer.kind = remote.kind;
   outer.entropy =
@@ -105,6 +108,12 @@ bool enter(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& rem
   return true;
 }
 
+template <typename Inner, typename Family>
+bool enter_remote(Pass<Family>& pass, unsigned i, const NextHop& hop, const Remote& remote) {
+  return remote.address_bytes == 4 ? enter<Ipv4, Inner>(pass, i, hop, remote)
+                                   : enter<Ipv6, Inner>(pass, i, hop, remote);
+}
+
 }  // namespace
 
 template <typename Family>
@@ -116,8 +125,10 @@ std::uint32_t tunnel_overhead(const Pass<Family>& pass, unsigned i) {
 template <typename Family>
 bool enter_tunnel(Pass<Family>& pass, unsigned i, const NextHop& hop) {
   const Remote remote = remote_of(pass, i);
-  return remote.address_bytes == 4 ? enter<Family, Ipv4>(pass, i, hop, remote)
-                                   : enter<Family, Ipv6>(pass, i, hop, remote);
+  if constexpr (Family::kAddressBytes == 16) {
+    if (pass.lane().crosses[i]) return enter_remote<Ipv4>(pass, i, hop, remote);
+  }
+  return enter_remote<Family>(pass, i, hop, remote);
 }
 
 template std::uint32_t tunnel_overhead<Ipv4>(const Pass<Ipv4>&, unsigned);
