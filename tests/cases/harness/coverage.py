@@ -7,6 +7,7 @@ import itertools
 
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP
 
 from .case import Loader
 from .gateway import scope_value
@@ -15,7 +16,7 @@ from .packets import CaseError, build
 import yaml
 
 FAMILIES = ("ipv4", "ipv6")
-PROTOCOLS = {"TCP": TCP, "UDP": UDP}
+PROTOCOLS = {"SCTP": SCTP, "TCP": TCP, "UDP": UDP}
 
 
 def _modes(case, scope):
