@@ -38,13 +38,14 @@ void Adjacencies::work_out(Adjacency& line, std::uint32_t id, const ForwardingSt
   line.epoch = epoch_;
   const BackendRecord* backend = state.backend(id);
   if (backend == nullptr || id >= routing.backend_count) return;
+  line.can = Adjacency::kIsThere;
+  if (backend->overlay != OverlayKind::none) line.can |= Adjacency::kThroughOverlay;
   line.next_hop = routing.backend_next_hop(id);
   if (line.next_hop >= routing.next_hop_count) return;  // Also of several ways.
   const NextHop hop = routing.hop(line.next_hop);
   if (hop.state != NextHopState::reachable || hop.port >= kMaxPorts) return;
-  line.can = Adjacency::kLeave;
+  line.can |= Adjacency::kLeave;
   if (hop.on_link != 0) line.can |= Adjacency::kReachByMac;
-  if (backend->overlay != OverlayKind::none) line.can |= Adjacency::kThroughOverlay;
   line.port = static_cast<std::uint8_t>(hop.port);
   const bool ipv4 = backend->address_bytes == 4;
   EthernetHeader ethernet;

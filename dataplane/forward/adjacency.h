@@ -24,6 +24,7 @@ struct alignas(64) Adjacency {
     kTunnelIpv4 = 4,  // source, destination and varies are of this family.
     kTunnelIpv6 = 8,
     kThroughOverlay = 16,  // Translated packets must.
+    kIsThere = 32,         // There is such a backend, whether anything reaches it or not.
   };
   std::uint64_t ethernet[2] = {};  // The first 14 bytes of a frame; the type is the tunnel's.
   std::uint32_t epoch = 0;         // Of the tables it was worked out from; 0: work it out.

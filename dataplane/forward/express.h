@@ -84,7 +84,9 @@ class Express {
   static bool is_reply(const ExpressContext& context, unsigned p, std::uint32_t& source_id);
   void send_translated(const ExpressContext& context, std::uint64_t& rest);
   void find_ways_to_clients(const Routing& routing);
-  bool send_translated(const ExpressContext& context, unsigned i);
+  bool send_translated(const ExpressContext& context, unsigned k);
+  bool send_to_backend(const ExpressContext& context, unsigned k, const Adjacency& way);
+  bool send_to_client(const ExpressContext& context, unsigned k);
   // Of full NAT's flows that begin (express_nat_fresh.cpp).
   void send_opening(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                     std::uint64_t& rest);

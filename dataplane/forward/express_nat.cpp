@@ -37,18 +37,6 @@ bool Express<Family>::is_reply(const ExpressContext& context, unsigned p,
   return true;
 }
 
-template <typename Family>
-void Express<Family>::send_translated(const ExpressContext& context, std::uint64_t& rest) {
-  find_ways_to_clients(context.routing);
-  std::uint64_t left = rest;
-  for (unsigned i = 0; i < translated_count_; ++i) {
-    if (!send_translated(context, i)) [[unlikely]]
-      left |= std::uint64_t{1} << packet_[translated_[i]];
-  }
-  rest = left;
-  translated_count_ = 0;
-}
-
 // By one longest-prefix match for all of them.
 template <typename Family>
 void Express<Family>::find_ways_to_clients(const Routing& routing) {
@@ -71,56 +59,104 @@ void Express<Family>::find_ways_to_clients(const Routing& routing) {
 
 // False: not here; nothing has changed.
 template <typename Family>
-bool Express<Family>::send_translated(const ExpressContext& context, unsigned i) {
-  Burst& burst = context.burst;
-  const Routing& routing = context.routing;
-  const unsigned p = packet_[translated_[i]];
-  const VipBlock* vip = vip_[translated_[i]];
-  Record& record = *record_[i];
-  const BackendRecord* backend = context.state.backend(record.backend_id);
-  if (!is_simple(record) || backend == nullptr || backend->overlay != OverlayKind::none)
+[[gnu::always_inline]] inline bool Express<Family>::send_translated(const ExpressContext& context,
+                                                                    unsigned k) {
+  const unsigned i = translated_[k];
+  const Record& record = *record_[k];
+  const Adjacency& way =
+      context.adjacencies.get(record.backend_id, context.state, context.routing, context.now);
+  constexpr std::uint8_t kWhat = Adjacency::kIsThere | Adjacency::kThroughOverlay;
+  if ((way.can & kWhat) != Adjacency::kIsThere || !is_simple(record)) [[unlikely]]
     return false;
-  const std::uint32_t id = record.backend_id;
-  if (id >= routing.backend_count) return false;
-  const NextHopIndex index = vip == nullptr ? way_[i] : routing.backend_next_hop(id);
-  if (index >= routing.next_hop_count) return false;  // Also of several ways.
-  const NextHop hop = routing.hop(index);
+  return vip_[i] != nullptr ? send_to_backend(context, k, way) : send_to_client(context, k);
+}
+
+template <typename Family>
+[[gnu::always_inline]] inline bool Express<Family>::send_to_backend(const ExpressContext& context,
+                                                                    unsigned k,
+                                                                    const Adjacency& way) {
+  Burst& burst = context.burst;
+  const unsigned i = translated_[k], p = packet_[i];
+  Record& record = *record_[k];
   std::uint8_t* frame = burst.data[p];
-  const std::uint32_t mtu =
-      mtu_towards(routing, hop.port, vip == nullptr ? kNoBackend : id, context.now);
-  if (hop.state != NextHopState::reachable || end_of<Family>(frame) - kL3 > mtu) return false;
+  if (!way.leaves() || end_of<Family>(frame) - kL3 > way.mtu) [[unlikely]]
+    return false;
   std::uint8_t* l4 = frame + kL4<Family>;
-  const bool tcp = record.protocol == kProtocolTcp;
-  if (tcp && record.translation.any()) {
+  const std::uint8_t protocol = record.protocol;
+  if (record.translation.any()) {  // Of TCP.
     const std::uint32_t header = reinterpret_cast<const TcpHeader*>(l4)->header_bytes();
     if (kL4<Family> + header > burst.length[p]) return false;
-    if (vip != nullptr) {
-      translate_tcp_to_backend(record.translation, l4);
-    } else {
-      translate_tcp_to_client(record.translation, l4);
-    }
+    translate_tcp_to_backend(record.translation, l4);
   }
   if (record.seen != context.now) record.seen = context.now;
   const std::uint64_t bytes = burst.total_length[p];
-  WorkerCounters& counters = context.counters;
-  if (vip != nullptr) {
-    translate<Family>(frame + kL3, l4, record.protocol, record.source, record.backend);
-    counters.vips[vip->counter].packets_in.add(1);
-    counters.vips[vip->counter].bytes_in.add(bytes);
-    counters.backends[id].packets_in.add(1);
-    counters.backends[id].bytes_in.add(bytes);
-  } else {
-    translate<Family>(frame + kL3, l4, record.protocol, {record.vip, record.forward.vip_port},
-                      {record.forward.client, record.forward.client_port});
-    counters.vips[record.vip_counter].packets_out.add(1);
-    counters.vips[record.vip_counter].bytes_out.add(bytes);
-    counters.backends[id].packets_out.add(1);
-    counters.backends[id].bytes_out.add(bytes);
+  VipCounterSet& of_vip = context.counters.vips[vip_[i]->counter];
+  BackendCounterSet& of_backend = context.counters.backends[record.backend_id];
+  const std::uint64_t ethernet[2] = {way.ethernet[0], way.ethernet[1]};
+  burst.out_port[p] = way.port;
+  burst.next_hop[p] = way.next_hop;
+  const Endpoint<Family> source = record.source, destination = record.backend;
+  translate<Family>(frame + kL3, l4, protocol, source, destination);
+  std::memcpy(frame, ethernet, sizeof(EthernetHeader) - sizeof(Be16));
+  of_vip.packets_in.add(1);
+  of_vip.bytes_in.add(bytes);
+  of_backend.packets_in.add(1);
+  of_backend.bytes_in.add(bytes);
+  return true;
+}
+
+template <typename Family>
+[[gnu::always_inline]] inline bool Express<Family>::send_to_client(const ExpressContext& context,
+                                                                   unsigned k) {
+  Burst& burst = context.burst;
+  const Routing& routing = context.routing;
+  const unsigned p = packet_[translated_[k]];
+  Record& record = *record_[k];
+  const NextHopIndex index = way_[k];
+  if (index >= routing.next_hop_count) return false;  // Also of several ways.
+  const NextHop hop = routing.hop(index);
+  std::uint8_t* frame = burst.data[p];
+  const std::uint32_t mtu = mtu_towards(routing, hop.port, kNoBackend, context.now);
+  if (hop.state != NextHopState::reachable || end_of<Family>(frame) - kL3 > mtu) [[unlikely]]
+    return false;
+  std::uint8_t* l4 = frame + kL4<Family>;
+  const std::uint8_t protocol = record.protocol;
+  if (record.translation.any()) {
+    const std::uint32_t header = reinterpret_cast<const TcpHeader*>(l4)->header_bytes();
+    if (kL4<Family> + header > burst.length[p]) return false;
+    translate_tcp_to_client(record.translation, l4);
   }
-  write_macs(frame, hop.destination_mac, hop.source_mac);
+  if (record.seen != context.now) record.seen = context.now;
+  const std::uint64_t bytes = burst.total_length[p];
+  VipCounterSet& of_vip = context.counters.vips[record.vip_counter];
+  BackendCounterSet& of_backend = context.counters.backends[record.backend_id];
   burst.out_port[p] = hop.port;
   burst.next_hop[p] = index;
+  const Endpoint<Family> source{record.vip, record.forward.vip_port},
+      destination{record.forward.client, record.forward.client_port};
+  translate<Family>(frame + kL3, l4, protocol, source, destination);
+  write_macs(frame, hop.destination_mac, hop.source_mac);
+  of_vip.packets_out.add(1);
+  of_vip.bytes_out.add(bytes);
+  of_backend.packets_out.add(1);
+  of_backend.bytes_out.add(bytes);
   return true;
+}
+
+template <typename Family>
+void Express<Family>::send_translated(const ExpressContext& context, std::uint64_t& rest) {
+  for (unsigned k = 0; k < translated_count_; ++k) {
+    const std::uint32_t id = record_[k]->backend_id;  // Below the adjacencies' count: config's.
+    context.adjacencies.prefetch(id);
+    prefetch_line(&context.counters.backends[id]);
+  }
+  find_ways_to_clients(context.routing);
+  std::uint64_t left = rest;
+  for (unsigned k = 0; k < translated_count_; ++k) {
+    if (!send_translated(context, k)) [[unlikely]]
+      left |= std::uint64_t{1} << packet_[translated_[k]];
+  }
+  rest = left;
 }
 
 #define SLUICE_INSTANTIATE(Family)                                                          \

@@ -60,6 +60,9 @@ class ChecksumDelta {
       replace(before, after);
     }
   }
+  void replace(std::uint32_t before, std::uint32_t after) {  // Two words, as they lie in memory.
+    sum_ += std::uint64_t{~before} + after;
+  }
   void replace(Be16 before, Be16 after) {
     sum_ += static_cast<std::uint16_t>(~before.raw);
     sum_ += after.raw;

@@ -50,10 +50,11 @@ void translate(std::uint8_t* l3, std::uint8_t* l4, std::uint8_t protocol,
   if (protocol != kProtocolSctp) [[likely]] {
     ChecksumDelta transport = addresses;              // The pseudo header has the addresses too.
     auto& ports = *reinterpret_cast<UdpHeader*>(l4);  // Ports lie in the same place in TCP and UDP.
-    transport.replace(ports.source_port, source.port);
-    transport.replace(ports.destination_port, destination.port);
-    ports.source_port = source.port;
-    ports.destination_port = destination.port;
+    std::uint32_t before;
+    std::memcpy(&before, l4, sizeof(before));
+    const std::uint32_t after = source.port.raw | std::uint32_t{destination.port.raw} << 16;
+    transport.replace(before, after);
+    std::memcpy(l4, &after, sizeof(after));
     if (protocol == kProtocolTcp) {
       auto& tcp = *reinterpret_cast<TcpHeader*>(l4);
       tcp.checksum = transport.apply(tcp.checksum);
@@ -63,10 +64,8 @@ void translate(std::uint8_t* l3, std::uint8_t* l4, std::uint8_t protocol,
   }
 
   if constexpr (Family::kAddressBytes == 4) {
-    const auto word = [&ip] { return Be16{static_cast<std::uint16_t>(ip.ttl | ip.protocol << 8)}; };
-    const Be16 before = word();
     --ip.ttl;
-    addresses.replace(before, word());
+    addresses.replace(Be16{1}, Be16{0});  // The low byte of a word, as it lies in memory.
     ip.checksum = addresses.apply(ip.checksum);
   } else {
     --ip.hop_limit;
