@@ -58,7 +58,7 @@ class Adjacencies {
     if (++epoch_ == 0) epoch_ = 1;
   }
   std::uint32_t count() const { return count_; }
-  void prefetch(std::uint32_t backend) const { prefetch_line(&lines_[backend]); }
+  void prefetch(std::uint32_t backend) const { prefetch_near_line(&lines_[backend]); }
   // For an id below count(), with the state and routing of begin().
   const Adjacency& get(std::uint32_t backend, const ForwardingState& state, const Routing& routing,
                        Ticks now) {

@@ -9,6 +9,8 @@ using namespace express_rules;
 
 namespace {
 
+constexpr unsigned kAhead = 4;  // So many packets before it is read, a packet is loaded.
+
 // Whether this worker is the one for the packet of a translated flow, as far as that is clear.
 bool is_ours(const ExpressContext& context, unsigned p, Mode mode) {
   return context.config.workers == 1 || (mode == Mode::nat && context.burst.steered[p]);
@@ -144,8 +146,8 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
           }
         } else if (vip != nullptr && id < backend_count) [[likely]] {
           adjacencies.prefetch(id);
-          prefetch_line(&counters[id]);
-          prefetch_line(&vip_counters[vip->counter]);
+          prefetch_near_line(&counters[id]);
+          prefetch_near_line(&vip_counters[vip->counter]);
           if (idle_ticks(now, flow.age) != 0) table.touch(slot, FlowState::established, now);
           backend_[i] = id;
           direct_[direct++] = static_cast<std::uint16_t>(i);
@@ -186,7 +188,6 @@ std::uint64_t express(const ExpressContext& context, Express<Ipv4>& ipv4, Expres
   typename Express<Ipv6>::Admitted admitted_ipv6;
   std::uint64_t rest = 0;
   const unsigned count = burst.count;
-  constexpr unsigned kAhead = 4;
   for (unsigned p = 0; p < count; ++p) {
     if (p + kAhead < count) __builtin_prefetch(burst.data[p + kAhead]);
     bool taken = false;

@@ -73,12 +73,23 @@ class Express {
   void send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                   std::uint64_t& rest);
   void choose_backends(const ExpressContext& context, const std::uint16_t* which, unsigned count);
-  bool begun_before(const Table& table, unsigned i, std::uint64_t begun) const {
-    // Few have a bit in common with one before, and of those fewer still are the same flow.
-    return (begun & begun_bit(i)) != 0 && table.find(words_[i], buckets_[i]) != kNoSlot;
-  }
-  std::uint64_t begun_bit(unsigned i) const {
-    return std::uint64_t{1} << (buckets_[i].bucket[0] & 63);
+  // The flows that were met in a burst, by a bit of their hash: few have one in common, and of
+  // those fewer still are the same.
+  class Met {
+   public:
+    bool perhaps(typename Table::Hash hash) const {
+      return (bits_[hash.bucket[0] / 64 % kWords] >> (hash.bucket[0] % 64) & 1) != 0;
+    }
+    void add(typename Table::Hash hash) {
+      bits_[hash.bucket[0] / 64 % kWords] |= std::uint64_t{1} << (hash.bucket[0] % 64);
+    }
+
+   private:
+    static constexpr unsigned kWords = 16;
+    std::uint64_t bits_[kWords] = {};
+  };
+  bool begun_before(const Table& table, unsigned i, const Met& begun) const {
+    return begun.perhaps(buckets_[i]) && table.find(words_[i], buckets_[i]) != kNoSlot;
   }
   // Of flows that are translated (express_nat.cpp).
   static bool is_reply(const ExpressContext& context, unsigned p, std::uint32_t& source_id);

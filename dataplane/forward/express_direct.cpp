@@ -240,7 +240,8 @@ template <typename Family>
 void Express<Family>::send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                                  std::uint64_t& rest) {
   choose_backends(context, fresh_, fresh_count_);
-  std::uint64_t left = rest, begun = 0;
+  std::uint64_t left = rest;
+  Met begun;
   for (unsigned k = 0; k < fresh_count_; ++k) {
     const unsigned i = fresh_[k], p = packet_[i];
     const std::uint32_t backend = backend_[i];
@@ -265,7 +266,7 @@ void Express<Family>::send_fresh(const ExpressContext& context, Table& table, Na
       context.counters.untracked.add(1);
       continue;
     }
-    begun |= begun_bit(i);
+    begun.add(buckets_[i]);
     context.counters.vips[vip.counter].new_flows.add(1);
     context.counters.backends[backend].new_flows.add(1);
   }

@@ -27,17 +27,18 @@ void Express<Family>::send_opening(const ExpressContext& context, Table& table,
                                    NatFlows<Family>& nat, std::uint64_t& rest) {
   choose_backends(context, opening_, opening_count_);
   propose_ways_back(context, table, nat);
-  std::uint64_t left = rest, begun = 0, waiting = 0;
+  std::uint64_t left = rest;
+  Met begun, waiting;
   for (unsigned k = 0; k < opening_count_; ++k) {
     const unsigned i = opening_[k];
     // Nor does a flow begin before a packet of it that came earlier and is left.
-    if ((waiting & begun_bit(i)) != 0 || begun_before(table, i, begun) ||
+    if (waiting.perhaps(buckets_[i]) || begun_before(table, i, begun) ||
         !send_opening(context, k, nat)) [[unlikely]] {
       left |= std::uint64_t{1} << packet_[i];
-      waiting |= begun_bit(i);
+      waiting.add(buckets_[i]);
       continue;
     }
-    begun |= begun_bit(i);
+    begun.add(buckets_[i]);
   }
   rest = left;
 }

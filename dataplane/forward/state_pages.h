@@ -69,7 +69,7 @@ class PagedHash {
   struct alignas(64) Bucket {
     std::uint32_t hash[5] = {};
     std::uint16_t count = 0;
-    bool spilled = false;  // An entry of this or an earlier bucket went past it.
+    bool spilled = false;        // An entry of this or an earlier bucket went past it.
     const Block* block[5] = {};  // nullptr where there is no entry, whose hash is 0.
     bool more() const { return spilled || count > 4; }  // Than its first four.
   };
@@ -88,7 +88,7 @@ class PagedHash {
   class View {
    public:
     void prefetch(std::uint32_t hash) const {
-      if (const Page* page = page_of(hash)) prefetch_line(&page->buckets[bucket_of(hash)]);
+      if (const Page* page = page_of(hash)) prefetch_near_line(&page->buckets[bucket_of(hash)]);
     }
     // The first block of this hash: nearly always the one or, nullptr, proof that there is none. A
     // caller whose candidate is another one's asks find(). No branch depends on where among the
@@ -104,7 +104,7 @@ class PagedHash {
         return table_->find(hash, [](const Block&) { return true; });
       }
       const Block* block = bucket.block[std::countr_zero(equal)];
-      prefetch_line(block);
+      prefetch_near_line(block);
       return block;
     }
 

@@ -108,22 +108,30 @@ ConnectionTable<Family>::~ConnectionTable() {
   if (table_ != nullptr) memory_.release(table_, bytes_);
 }
 
+// Of the two candidates the emptier one: that keeps moves rare.
+template <typename Family>
+[[gnu::always_inline]] inline Slot ConnectionTable<Family>::empty_at_home(Hash hash) const {
+  const unsigned first = empty_entries(table_[hash.bucket[0]]);
+  const unsigned second = empty_entries(table_[hash.bucket[1]]);
+  const bool other = std::popcount(second) > std::popcount(first);
+  const unsigned empty = other ? second : first;
+  if (empty == 0) [[unlikely]]
+    return kNoSlot;
+  return hash.bucket[other] * Bucket::kEntries + static_cast<unsigned>(std::countr_zero(empty));
+}
+
 template <typename Family>
 Slot ConnectionTable<Family>::insert(const Words& key, Hash hash, FlowLink link, FlowState state,
                                      Ticks now, Evicted evicted, void* context) {
+  const bool weak_newcomer = counts_as_weak(state);
   Slot slot = kNoSlot;
-  if (counts_as_weak(state) && weak() >= weak_quota_) {
+  if (!weak_newcomer || weak() < weak_quota_) [[likely]] {
+    slot = empty_at_home(hash);
+    if (slot == kNoSlot) [[unlikely]]
+      slot = make_way(hash, now, evicted, context);
+  } else {
     slot = weak_at_home(hash, now);
     if (slot != kNoSlot) drop(slot, evicted, context);
-  } else {
-    slot = make_room(hash);
-    if (slot == kNoSlot && weak() > 0) {
-      const Slot victim = weak_within_reach(hash, now);
-      if (victim != kNoSlot) {
-        drop(victim, evicted, context);
-        slot = make_room(hash);  // The victim's place is within reach.
-      }
-    }
   }
   if (slot == kNoSlot) return kNoSlot;
 
@@ -131,8 +139,19 @@ Slot ConnectionTable<Family>::insert(const Words& key, Hash hash, FlowLink link,
   words.back() |= flow_meta::pack(0, link, state, now);
   at(slot).set(words);
   add(size_, 1);
-  if (counts_as_weak(state)) add(weak_, 1);
+  if (weak_newcomer) add(weak_, 1);
   return slot;
+}
+
+// By a resident that moves on, or a weak one that is dropped.
+template <typename Family>
+Slot ConnectionTable<Family>::make_way(Hash hash, Ticks now, Evicted evicted, void* context) {
+  const Slot slot = make_room(hash);
+  if (slot != kNoSlot || weak() == 0) return slot;
+  const Slot victim = weak_within_reach(hash, now);
+  if (victim == kNoSlot) return kNoSlot;
+  drop(victim, evicted, context);
+  return make_room(hash);  // The victim's place is within reach.
 }
 
 // An empty slot of one of the two candidates: it was empty, or its resident moved on. kNoSlot, and
@@ -176,18 +195,6 @@ Slot ConnectionTable<Family>::empty_slot(std::uint32_t bucket) const {
   const unsigned empty = empty_entries(table_[bucket]);
   if (empty == 0) return kNoSlot;
   return bucket * Bucket::kEntries + static_cast<unsigned>(std::countr_zero(empty));
-}
-
-// Of the two candidates the emptier one: that keeps moves rare.
-template <typename Family>
-Slot ConnectionTable<Family>::empty_at_home(Hash hash) const {
-  const unsigned first = empty_entries(table_[hash.bucket[0]]);
-  const unsigned second = empty_entries(table_[hash.bucket[1]]);
-  const bool other = std::popcount(second) > std::popcount(first);
-  const unsigned empty = other ? second : first;
-  if (empty == 0) [[unlikely]]
-    return kNoSlot;
-  return hash.bucket[other] * Bucket::kEntries + static_cast<unsigned>(std::countr_zero(empty));
 }
 
 template <typename Family>

@@ -184,6 +184,7 @@ class ConnectionTable {
   Slot longest_idle_weak(std::uint32_t bucket, Ticks now) const;
   Slot weak_at_home(Hash hash, Ticks now) const;
   Slot weak_within_reach(Hash hash, Ticks now) const;
+  Slot make_way(Hash hash, Ticks now, Evicted evicted, void* context);
   Slot make_room(Hash hash);
   Slot empty_slot(std::uint32_t bucket) const;
   Slot empty_at_home(Hash hash) const;
