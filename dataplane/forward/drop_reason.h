@@ -70,6 +70,7 @@ namespace sluice {
   X(tunnel_headroom, "tunnel-headroom", "the buffer has no room for the longer headers before the packet") \
   X(udp_no_checksum, "udp-no-checksum", "UDP without checksum cannot cross to IPv6 in fragments or several buffers") \
   X(proxy_headroom, "proxy-headroom", "no room for a PROXY protocol header: the buffer has none before the packet, or it is a fragment") \
+  X(sctp_fragment, "sctp-fragment", "NAT cannot change ports in fragments of an SCTP packet, whose CRC32c covers all of it; let SCTP know the path MTU") \
   /* Outside the pipeline */                                                                                    \
   X(fragment_no_buffer, "fragment-no-buffer", "no packet buffer was free for a fragment of a packet longer than its way; raise dataplane.memory.packetBuffers") \
   X(tx_full, "tx-full", "the port's transmit queue was full")                                                   \

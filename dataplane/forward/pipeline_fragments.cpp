@@ -134,6 +134,14 @@ bool translate_fragment(Pass<Family>& pass, unsigned i) {
     pass.drop(i, DropReason::split_header);
     return false;
   }
+  // The CRC covers the whole packet, and changes by what depends on its length, which only the last
+  // fragment tells.
+  if (protocol == kProtocolSctp && pass.parsed().form[p] == Form::first_fragment &&
+      (lane.new_source[i].port != pass.parsed().source_port[p] ||
+       lane.new_destination[i].port != pass.parsed().destination_port[p])) {
+    pass.drop(i, DropReason::sctp_fragment);
+    return false;
+  }
   // There is no room for a PROXY header between fragments; the handshake's ACK brings it.
   if (tcp && lane.action[i] == Action::forward && carries_proxy_header(lane.tcp[i], pass.l4(i))) {
     pass.drop(i, DropReason::proxy_headroom);
