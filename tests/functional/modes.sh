@@ -6,6 +6,7 @@
 # The way to the backend (f1) and back takes 1,400 bytes, but neither client nor backend knows: their own
 # interfaces have 1,500, the gateway's south port 1,450. So the upload needs, one after the other, the
 # gateway's own "too big" (or its MSS), and the router's, which the gateway must bring to the client.
+# UDP of IPv4 without DF is told nothing: the gateway splits it, and the router splits it further.
 # SLUICE_TEST_MB: size of the upload, default 200.
 set -eu
 mode=${1:-}
@@ -13,13 +14,13 @@ megabytes=${SLUICE_TEST_MB:-200}
 . "$(dirname "$0")/lib.sh"
 node4=10.0.3.11 node6=fd00:0:0:3::11  # f1
 pod4=$node4 pod6=$node6
-overlay=none tunnels=0 http=80 upload=91
+overlay=none tunnels=0 http=80 upload=91 datagrams=92
 added4=0 added6=0  # Bytes the gateway adds on the way to an IPv4 and to an IPv6 address.
 case "$mode" in
   nat | dnat) ;;
   nat64) added4=-20 ;;
-  ipip) tunnels=1 http=8080 upload=9100 added4=20 added6=40 ;;
-  gue) tunnels=1 http=8080 upload=9100 added4=32 added6=52 ;;
+  ipip) tunnels=1 http=8080 upload=9100 datagrams=9200 added4=20 added6=40 ;;
+  gue) tunnels=1 http=8080 upload=9100 datagrams=9200 added4=32 added6=52 ;;
   nat-vxlan) overlay=vxlan pod4=10.244.1.7 pod6=fd00:244:1::7 added4=50 added6=70 ;;
   nat-ipip) overlay=ipip pod4=10.244.1.7 pod6=fd00:244:1::7 added4=20 added6=40 ;;
   *) echo "usage: modes.sh nat|nat64|dnat|ipip|gue|nat-vxlan|nat-ipip" >&2; exit 2 ;;
@@ -33,7 +34,7 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: $1-$2, labels: {kubernetes.io/service-name: $1}}
 addressType: IPv$2
-ports: [{name: http, port: 8080}, {name: upload, port: 9100}]
+ports: [{name: http, port: 8080}, {name: upload, port: 9100}, {name: datagrams, port: 9200, protocol: UDP}]
 endpoints: [{addresses: ["$3"], nodeName: f1}]
 YAML
 }
@@ -53,6 +54,7 @@ spec:
   ports:
     - {name: http, port: $http, targetPort: 8080}
     - {name: upload, port: $upload, targetPort: 9100}
+    - {name: datagrams, port: $datagrams, targetPort: 9200, protocol: UDP}
 YAML
 }
 node() {
@@ -124,6 +126,8 @@ upload_data() { for _ in $(seq $(((megabytes + 19) / 20))); do cat "$BED_DIR/www
 upload_sum=$(upload_data | sha256sum)
 bed_spawn sums f1 socat -b 65536 -t 100 TCP6-LISTEN:9100,fork,reuseaddr,ipv6only=0 EXEC:sha256sum
 
+bed_spawn datagrams f1 socat -u -b 65536 UDP6-RECV:9200,ipv6only=0 "OPEN:$BED_DIR/datagrams,creat,append"
+
 bed_config 1
 sed -i '/name: south/a\      mtu: 1450' "$BED_DIR/gateway.yaml"
 bed_redis
@@ -143,7 +147,32 @@ bed_control
 } >"$BED_DIR/all.yaml"
 check "manifests are accepted" bed_sluice apply -f "$BED_DIR/all.yaml"
 
-too_big() { bed_sluice stats --drops | awk '$1 == "too-big" {print $2}'; }
+counter() { bed_sluice stats --drops | awk -v name="$1" '$1 == name {print $2}'; }
+# send_datagram ADDRESS BYTES
+send_datagram() {
+  head -c "$2" /dev/urandom | tee -a "$BED_DIR/datagrams.sent" |
+    in_ns client socat -u -b 65536 - "UDP4-SENDTO:$1:$datagrams,ip-mtu-discover=0"
+}
+send_and_see() { send_datagram "$@" && sleep 0.2 && test -s "$BED_DIR/datagrams"; }
+# datagrams_arrive SERVICE: of 1,500 bytes in one packet, and longer ones that the client splits itself: an
+# af_packet port is given those put together, as long as they fit into its frames. In a tunnel over IPv6 the
+# first one teaches the gateway the MTU of the path, where no router splits it.
+datagrams_arrive() {
+  local vip bytes before after
+  vip=$(bed_vip "$1" 4)
+  truncate -s 0 "$BED_DIR/datagrams"
+  check "$mode $1: a datagram without DF arrives" bed_wait 3 send_and_see "$vip" 1472
+  before=$(counter split)
+  for bytes in 1472 1900; do
+    : >"$BED_DIR/datagrams.sent"
+    truncate -s 0 "$BED_DIR/datagrams"
+    for _ in $(seq 10); do send_datagram "$vip" $bytes; done
+    check "$mode $1: ten datagrams of $bytes bytes without DF arrive whole" \
+      bed_wait 3 cmp -s "$BED_DIR/datagrams" "$BED_DIR/datagrams.sent"
+  done
+  after=$(counter split)
+  check "$mode $1: the gateway has split packets: ${after:-0}" test "${after:-0}" -gt "${before:-0}"
+}
 # carries SERVICE CLIENT-FAMILY BACKEND-FAMILY
 carries() {
   local vip what before after took added
@@ -154,12 +183,12 @@ carries() {
   [ $tunnels = 0 ] || dsr_addresses "$vip" f1
   programmed "$vip" $http || bed_fail "no answer from $vip"
   equals "$what: 100 requests answered" "$(bed_requests "$(bed_url "$vip" $http)" 100)" "100 f1"
-  before=$(too_big)
+  before=$(counter too-big)
   took=$(date +%s%N)
   equals "$what: a $megabytes MB upload is bit-exact" \
     "$(upload_data | in_ns client socat -b 65536 -t 100 - "TCP:$([ "$2" = 4 ] && echo "$vip" || echo "[$vip]"):$upload")" "$upload_sum"
   took=$((($(date +%s%N) - took) / 1000000))
-  after=$(too_big)
+  after=$(counter too-big)
   equals "$what: the path MTU the client has learned" \
     "$(in_ns client ip route get "$vip" | sed -n 's/.* mtu \([0-9]*\).*/\1/p')" $((1400 - ${!added}))
   bed_say "$what: $((megabytes * 8000 / took)) Mbit/s; too-big ${before:-0} before, ${after:-0} after"
@@ -169,9 +198,18 @@ carries() {
   [ $tunnels = 0 ] || check "$what: the gateway asked the client for shorter packets" test "${after:-0}" -gt "${before:-0}"
 }
 case "$mode" in
-  ipip | gue) for to in 4 6; do carries to$to 4 $to; carries to$to 6 $to; done ;;
+  ipip | gue)
+    for to in 4 6; do
+      carries to$to 4 $to
+      carries to$to 6 $to
+      datagrams_arrive to$to
+    done
+    ;;
   nat64) carries to4 6 4 ;;
-  *) for family in 4 6; do carries own $family $family; done ;;
+  *)
+    for family in 4 6; do carries own $family $family; done
+    datagrams_arrive own
+    ;;
 esac
 bed_sluice stats --drops
 passed
