@@ -204,6 +204,18 @@ AnswerFrame answer_frame(Pass<Family>& pass, unsigned i, bool reply) {
           dnat ? pass.lane().new_source[i].address.data() : nullptr};
 }
 
+// Where an answer to a DNAT reply comes from. The flow was found, but is not followed.
+template <typename Family>
+bool find_vip_of_reply(Pass<Family>& pass, unsigned i) {
+  Lane<Family>& lane = pass.lane();
+  const ConnectionTable<Family>& table = *pass.flows.table;
+  const Slot slot = table.find(lane.key[i], lane.hash[i]);
+  if (slot == kNoSlot || table.link(slot) == kNatTombstone) return false;
+  const NatRecord<Family>& record = pass.flows.nat.records()[table.link(slot).index()];
+  lane.new_source[i] = {record.vip, record.forward.vip_port};
+  return true;
+}
+
 template <typename Family>
 void become_answer(Pass<Family>& pass, unsigned i, std::uint32_t length) {
   if (length == 0) return pass.worker.counters.answers_limited.add(1);
@@ -276,8 +288,7 @@ template <typename Family>
 void refuse_expired(Pass<Family>& pass, unsigned i) {
   const bool reply = pass.lane().path[i] == Path::reply;
   pass.drop(i, DropReason::ttl_expired);
-  // Before a reply's translation is known, its answer would come from the client of a DNAT flow.
-  if (reply && is_dnat_reply(pass.lane().key[i].vip_id)) return;
+  if (reply && is_dnat_reply(pass.lane().key[i].vip_id) && !find_vip_of_reply(pass, i)) return;
   if (!may_tell(pass, i)) return;
   become_answer(pass, i, answer_time_exceeded<Family>(answer_frame(pass, i, reply)));
 }
