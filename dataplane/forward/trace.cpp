@@ -6,6 +6,7 @@
 #include "dataplane/forward/nat.h"
 #include "dataplane/forward/pipeline_rules.h"
 #include "dataplane/forward/reply.h"
+#include "dataplane/packet/encapsulate.h"
 
 namespace sluice {
 namespace {
@@ -98,8 +99,9 @@ class Tracer {
   }
   void refuse(const char* stage, DropReason reason, const std::string& why) {
     const auto address = state_.find_address<Family>(destination_);
-    const bool answered =
-        address.served && address.unserved == Unserved::reject && (input_.tcp_flags & kTcpRst) == 0;
+    const bool answerable = input_.protocol == kProtocolUdp ||
+                            (input_.protocol == kProtocolTcp && (input_.tcp_flags & kTcpRst) == 0);
+    const bool answered = address.served && address.unserved == Unserved::reject && answerable;
     drop(reason);
     if (answered) result_.verdict = "reject";
     step(stage,
@@ -237,6 +239,10 @@ class Tracer {
       return false;
     }
     result_.mode = vip.mode;
+    if (vip.quic && input_.protocol == kProtocolUdp)
+      step("backend",
+           "as of a packet with QUIC's long header; one with a short header goes where its "
+           "connection ID says, if it names a backend of the Service");
     step("backend",
          "slot " +
              std::to_string(maglev_slot(hash, static_cast<std::uint32_t>(vip.maglev.size()))) +
@@ -248,6 +254,10 @@ class Tracer {
     const BackendRecord& backend = *result_.backend;
     step("backend", address_port_text(address_of(backend), backend.port.host()));
     step("mode", std::string(name(result_.mode)) + ": " + what_it_does(result_.mode));
+    if (crosses(backend))
+      step("mode", "NAT64: the packet becomes one of IPv4 and replies become IPv6 (RFC 7915)");
+    if (translates(result_.mode) && input_.protocol == kProtocolSctp)
+      step("mode", "SCTP: the CRC32c is adjusted to the new ports");
     const OverlayRecord* overlay =
         backend.overlay == OverlayKind::none ? nullptr : state_.overlay(backend.id);
     result_.towards = overlay != nullptr ? remote_of(*overlay) : address_of(backend);
@@ -272,7 +282,33 @@ class Tracer {
     step("route",
          known ? "the next hop's MAC is known"
                : "the next hop's MAC is not known yet: the packet waits while the kernel asks");
+    say_mtu(backend, overlay);
     result_.verdict = "transmit";
+  }
+
+  bool crosses(const BackendRecord& backend) const {
+    return result_.mode == Mode::nat && backend.address_bytes != Family::kAddressBytes;
+  }
+
+  // The longest packet of the client's that gets through, and what becomes of longer ones.
+  void say_mtu(const BackendRecord& backend, const OverlayRecord* overlay) {
+    const std::uint32_t mtu = mtu_towards(routing_, result_.next_hop.port, backend.id, input_.now);
+    TunnelKind kind = TunnelKind::none;
+    if (encapsulates(result_.mode))
+      kind = result_.mode == Mode::gue ? TunnelKind::gue : TunnelKind::ipip;
+    if (overlay != nullptr)
+      kind = overlay->kind == OverlayKind::vxlan ? TunnelKind::vxlan : TunnelKind::ipip;
+    const std::uint8_t remote = overlay != nullptr ? overlay->remote_bytes : backend.address_bytes;
+    const std::uint32_t added = kind == TunnelKind::none ? 0 : tunnel_bytes(kind, remote);
+    constexpr std::uint32_t kShrinks = sizeof(Ipv6Header) - sizeof(Ipv4Header);  // To IPv4.
+    const std::uint32_t most = mtu - std::min(mtu, added) + (crosses(backend) ? kShrinks : 0);
+    const bool learned = learned_mtu(routing_, backend.id, input_.now) == mtu;
+    step("mtu", "packets of up to " + std::to_string(most) + " bytes get through" +
+                    (learned ? ", as a router on the way has said" : "") +
+                    (Family::kAddressBytes == 4
+                         ? "; longer ones leave in fragments if they have no DF, else they are "
+                           "dropped and answered with that MTU"
+                         : "; longer ones are dropped and answered with that MTU"));
   }
 
   // Of the family of the outer header: of the backend, or of the node its overlay leads to.

@@ -26,10 +26,12 @@ struct TraceInput {
   std::uint8_t protocol = kProtocolTcp;
   std::uint8_t tcp_flags = 0x02;  // As in the header; SYN.
   std::uint16_t in_port = 0;      // DPDK port it arrives on.
+  Ticks now = 0;                  // What is known of a path holds for a time.
 };
 
 struct TraceStep {
-  std::string stage;  // "packet", "vip", "worker", "flow", "backend", "mode", "overlay", "route".
+  std::string stage;  // "packet", "vip", "worker", "flow", "backend", "mode", "overlay", "route",
+                      // "mtu".
   std::string text;   // What was found, and why.
 };
 

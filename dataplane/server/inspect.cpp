@@ -156,6 +156,7 @@ ReplyStream trace_packet(const Host& host, const ForwardingState& state,
   const std::vector<v1::Port> all = host.ports();
   Result<TraceInput> input = input_of(request, all);
   if (!input) return refusal("trace: " + input.error());
+  input->now = host.now();
   std::vector<const Pipeline*> pipelines;
   for (const WorkerView& worker : host.workers()) pipelines.push_back(worker.pipeline);
   v1::Reply reply;

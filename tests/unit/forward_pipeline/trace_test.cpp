@@ -99,6 +99,67 @@ TYPED_TEST(Trace, VerdictsAndReasonsAreThePipelines) {
   agree(from_client<TypeParam>(6), "reject");
 }
 
+std::string text_of(const TraceResult& result, const char* stage) {
+  std::string all;
+  for (const TraceStep& step : result.steps)
+    if (step.stage == stage) all += step.text + "\n";
+  return all;
+}
+
+TYPED_TEST(Trace, SaysWhatIsTooLong) {
+  const bool v4 = TypeParam::kAddressBytes == 4;
+  for (const Mode mode : {Mode::nat, Mode::ipip, Mode::gue}) {
+    Gateway gateway;
+    gateway.headroom = 128;
+    gateway.serve<TypeParam>(1, mode);
+    gateway.routing.set_port_mtu(1, 1450);
+    const unsigned added = mode == Mode::nat ? 0 : (v4 ? 20 : 40) + (mode == Mode::gue ? 12 : 0);
+    const auto longest = [&](unsigned mtu) {
+      return "packets of up to " + std::to_string(mtu - added) + " bytes get through";
+    };
+    Packet p = from_client<TypeParam>(1, kTcpSyn, kProtocolUdp);
+    EXPECT_NE(text_of(trace_of(gateway, p), "mtu").find(longest(1450)), std::string::npos);
+    // The pipeline's own opinion: a byte more does not fit.
+    p.payload = 1450 - added - (v4 ? 28 : 48);
+    EXPECT_EQ(gateway.deliver(build(p)).verdict, Verdict::transmit);
+    ++p.payload;
+    const Outcome longer = gateway.deliver(build(p));
+    EXPECT_EQ(longer.verdict == Verdict::split, v4);
+    EXPECT_EQ(longer.reason, v4 ? DropReason::none : DropReason::too_big);
+    for (unsigned id = 0; id < 64; ++id) gateway.routing.set_backend_path_mtu(id, 1400);
+    EXPECT_NE(text_of(trace_of(gateway, p), "mtu").find(longest(1400) + ", as a router"),
+              std::string::npos);
+  }
+}
+
+TEST(TraceWords, OfSctpQuicAndNat64) {
+  Gateway gateway;
+  gateway.serve<Ipv6>(1);
+  Packet p = from_client<Ipv6>(1, kTcpSyn, kProtocolSctp);
+  EXPECT_EQ(trace_of(gateway, p).verdict, "drop");  // The pipeline answers no SCTP.
+  gateway.change([](StateBuilder& builder) {
+    builder.upsert(BackendSpec{40, ip("10.0.0.7"), 8080, {"10.0.0.7:8080", "default/pod"}});
+    builder.upsert(BackendSpec{41, ip("fd00::7"), 8080, {"[fd00::7]:8080", "default/pod"}});
+    for (const std::uint8_t protocol : {kProtocolUdp, kProtocolSctp}) {
+      VipSpec spec;
+      spec.key = {ip(Net<Ipv6>::vip()), protocol, 443};
+      spec.id = protocol == kProtocolUdp ? 2 : 3;
+      spec.service = "manual/default/web";
+      spec.quic = protocol == kProtocolUdp;
+      spec.maglev_size = 1009;
+      spec.members = {{protocol == kProtocolUdp ? 40u : 41u, 1, false, false}};
+      builder.upsert(spec);
+    }
+  });
+  p.destination_port = 443;
+  EXPECT_NE(text_of(trace_of(gateway, p), "mode").find("CRC32c"), std::string::npos);
+  p.protocol = kProtocolUdp;
+  const TraceResult across = trace_of(gateway, p);
+  EXPECT_NE(text_of(across, "mode").find("NAT64"), std::string::npos);
+  EXPECT_NE(text_of(across, "mtu").find("up to 1520 bytes"), std::string::npos);
+  EXPECT_NE(text_of(across, "backend").find("QUIC"), std::string::npos);
+}
+
 // Before and after its flow exists, trace names the mode, and sends the packet where the pipeline
 // does.
 TYPED_TEST(Trace, NamesTheMode) {
