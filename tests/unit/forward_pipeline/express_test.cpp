@@ -114,8 +114,10 @@ Both same(Gateway& with, Gateway& without, const std::vector<Bytes>& packets,
   return {a, b};
 }
 
+// `change`: before each round, by its number.
 template <typename Family>
-void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {}) {
+void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {},
+             const std::function<void(Gateway&, unsigned)>& change = {}) {
   const auto configure = [](PipelineConfig& config) {
     const std::array<std::uint8_t, 6> mac{2, 0, 0, 0, 0, 1};
     config.port_mac = {mac, mac};
@@ -131,6 +133,9 @@ void compare(Mode mode, const std::function<void(Gateway&)>& prepare = {}) {
     if (prepare) prepare(*gateway);
   }
   for (unsigned round = 0; round < 300; ++round) {
+    for (Gateway* gateway : {&with, &without}) {
+      if (change) change(*gateway, round);
+    }
     std::vector<Bytes> packets;
     // What begins a flow overtakes what is left to the stages, so a NAT client sends one packet in
     // a burst, or the same one again.
@@ -202,6 +207,40 @@ TYPED_TEST(Express, LeavesWhatIsTooBigOrHasNoSource) {
   });
   compare<TypeParam>(Mode::gue, [](Gateway& gateway) { gateway.tunnels.ports.clear(); });
   compare<TypeParam>(Mode::ipip, [](Gateway& gateway) { gateway.headroom = 16; });
+}
+
+// What was worked out for one burst must not outlive what it was worked out from.
+TYPED_TEST(Express, SeesEveryChange) {
+  Mode mode = Mode::nat;
+  const auto change = [&](Gateway& gateway, unsigned round) {
+    Routing& routing = gateway.routing;
+    NextHop hop = routing.hop(Gateway::kToBackends);
+    const std::uint32_t backend = 1 + round / 8 % 3;
+    switch (round % 8) {
+      case 1:
+        ++hop.destination_mac[5];
+        return routing.set_hop(Gateway::kToBackends, hop);
+      case 2:
+        return routing.set_backend_next_hop(backend, Gateway::kUnresolved);
+      case 3:
+        return routing.set_backend_next_hop(backend, Gateway::kToBackends);
+      case 4:
+        return routing.set_port_mtu(1, static_cast<std::uint16_t>(round % 16 == 4 ? 1300 : 1500));
+      case 5:
+        return routing.set_backend_path_mtu(backend, (gateway.now / 16) << 16 | 1280);
+      case 6:
+        return routing.set_tunnel_sources(round % 16 == 6 ? nullptr : &gateway.tunnels);
+      case 7:
+        return gateway.serve<TypeParam>(round % 16 == 7 ? 2 : 3, mode);
+      default:
+        return;
+    }
+  };
+  for (unsigned number = 0; number < kModes; ++number) {
+    mode = static_cast<Mode>(number);
+    SCOPED_TRACE(name(mode));
+    compare<TypeParam>(mode, {}, change);
+  }
 }
 
 }  // namespace
