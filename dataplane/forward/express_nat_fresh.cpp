@@ -86,8 +86,8 @@ void Express<Family>::propose_ways_back(const ExpressContext& context, const Tab
   }
 }
 
-// False: not here; but for the order of ports nothing has changed. A packet beyond the budget of
-// new flows is dropped here.
+// False: not here; but for the order of ports nothing has changed. What can
+// begin no flow is dropped here.
 template <typename Family>
 bool Express<Family>::send_opening(const ExpressContext& context, unsigned k,
                                    NatFlows<Family>& nat) {
@@ -106,22 +106,23 @@ bool Express<Family>::send_opening(const ExpressContext& context, unsigned k,
   VipCounterSet& of_vip = context.counters.vips[vip.counter];
   if (kL4<Family> + header > burst.length[p]) [[unlikely]]
     return false;
-  if (context.new_flows_left == 0) {  // In a flood this is what most come to.
+  const auto refuse = [&](DropReason reason) {  // In a flood this is what many come to.
     of_vip.packets_in.add(1);
     of_vip.bytes_in.add(bytes);
     burst.verdict[p] = Verdict::drop;
-    burst.reason[p] = DropReason::new_flow_budget;
-    context.counters.drops[static_cast<unsigned>(DropReason::new_flow_budget)].add(1);
+    burst.reason[p] = reason;
+    context.counters.drops[static_cast<unsigned>(reason)].add(1);
     return true;
-  }
+  };
+  if (context.new_flows_left == 0) return refuse(DropReason::new_flow_budget);
   if (end_of<Family>(frame) - kL3 > way.mtu) [[unlikely]]
     return false;
   const FlowKey<Family> key = key_of<Family>(frame, vip.id);
   const auto started =
       nat.begin(request_for(context, i, key, backend, way), way_back_[k], context.now);
-  if (started.reason != DropReason::none) [[unlikely]]
-    return false;
   --context.new_flows_left;
+  if (started.reason != DropReason::none) [[unlikely]]
+    return refuse(started.reason);
   Record& record = nat.records()[started.record];
   if (tcp) {
     record.translation = begin_tcp_translation<Family>(l4, false, burst.milliseconds);
