@@ -235,7 +235,10 @@ void check_forwarded(const Part& before, const Part& after) {
   FUZZ_CHECK(old.kind == PacketKind::ipv4 || old.kind == PacketKind::ipv6);
   FUZZ_CHECK(now.kind == PacketKind::ipv4 || now.kind == PacketKind::ipv6);
   FUZZ_CHECK(now.vlan_tags == 0 && !old.routed);
-  if (ip_bytes(now) > ip_bytes(old) && is_tunnel_source(address(after.present, now, true))) {
+  // NAT64 takes as many bytes as IP-in-IP adds.
+  const bool entered = ip_bytes(now) > ip_bytes(old) ||
+                       (now.protocol == kProtocolIpv4 && old.protocol != kProtocolIpv4);
+  if (entered && is_tunnel_source(address(after.present, now, true))) {
     const Part inside = leave_tunnel(after, now);
     const Seen inner = parse(inside);
     FUZZ_CHECK(inner.kind == PacketKind::ipv4 || inner.kind == PacketKind::ipv6);
