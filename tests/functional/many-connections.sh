@@ -39,11 +39,12 @@ open_port() { in_ns client nc -z -w 1 "$vip" 9000; }
 bed_wait 20 open_port || bed_fail "no answer from $vip"
 
 start=$(date +%s%N)
+pids=
 for ns in client client2; do
   in_ns $ns timeout 250 "$BUILD/tests/support/churn" run "$vip" 9000 $((connections / 2)) 8 >"$BED_DIR/$ns.txt" &
+  pids="$pids $!"
 done
-wait -n || bed_fail "a client ended early"
-wait $! || bed_fail "a client ended early"
+for pid in $pids; do wait "$pid" || bed_fail "a client ended early"; done
 took=$((($(date +%s%N) - start) / 1000000))
 for ns in client client2; do
   answer=$(cat "$BED_DIR/$ns.txt")
