@@ -1,5 +1,7 @@
 #include "dataplane/forward/nat.h"
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -47,7 +49,7 @@ template <typename Family>
 typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<Family>& request,
                                                            Ticks now) {
   WayBack<Family> way;
-  if (const DropReason reason = choose_way_back(request, way); reason != DropReason::none)
+  if (const DropReason reason = choose_way_back(request, way, now); reason != DropReason::none)
     return {0, reason};
   return begin_free(request, way, now);
 }
@@ -110,7 +112,7 @@ std::uint32_t NatFlows<Family>::take_record(Ticks now) {
 
 template <typename Family>
 DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& request,
-                                             WayBack<Family>& way) {
+                                             WayBack<Family>& way, Ticks now) {
   if (request.vip.mode == Mode::dnat) {
     way.source = {request.key.client, request.key.client_port};
     way.id = dnat_reply_id<Family>(request.backend.template as<Family>(), request.vip.protocol);
@@ -123,43 +125,62 @@ DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& reque
   bool any_source = false;
   bool found;
   if (request.backend.address_bytes < Family::kAddressBytes) {  // NAT64.
-    found = choose_source<Ipv4>(request, way, any_source);
+    found = choose_source<Ipv4>(request, way, any_source, now);
     has_crossed_ = has_crossed_ || found;
   } else {
-    found = choose_source<Family>(request, way, any_source);
+    found = choose_source<Family>(request, way, any_source, now);
   }
   if (found) return DropReason::none;
   return any_source ? DropReason::nat_ports_exhausted : DropReason::nat_no_source;
 }
 
-// The egress port's own address first, then the addresses set apart for NAT.
+// The egress port's own address first, then the addresses set apart for NAT; a port that is free
+// before one that is taken from another flow.
 template <typename Family>
 template <typename Side>
 bool NatFlows<Family>::choose_source(const NatFlowRequest<Family>& request, WayBack<Family>& way,
-                                     bool& any_source) {
+                                     bool& any_source, Ticks now) {
   if (request.sources == nullptr) return false;
+  Yielding yielding;
   for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
     for (const NatSource<Side>& source : of_family<Side>(*request.sources)) {
       if (source.port_id != port_id) continue;
       any_source = true;
-      if (choose_port(request, source, way)) return true;
+      if (choose_port(request, source, way, yielding, now)) return true;
     }
   }
-  return false;
+  if (yielding.record == NatRecords<Family>::kNone) return false;
+  end(yielding.record, false);
+  way = yielding.way;
+  return true;
 }
 
 template <typename Family>
 template <typename Side>
 bool NatFlows<Family>::choose_port(const NatFlowRequest<Family>& request,
-                                   const NatSource<Side>& source, WayBack<Family>& way) {
+                                   const NatSource<Side>& source, WayBack<Family>& way,
+                                   Yielding& yielding, Ticks now) {
   const unsigned ports = request.sources->last_port - request.sources->first_port + 1u;
-  for (unsigned tries = ports < kNatPortsTried ? ports : kNatPortsTried; tries > 0; --tries) {
+  for (unsigned left = std::min(ports, kNatPortsTried); left > 0; --left) {
     const std::uint16_t port = next_port(request, source);
     if (port == 0) return false;
     set_way(request, source, port, way);
     if (!in_use(request, way)) return true;
+    if (yielding.record == NatRecords<Family>::kNone && yields(way, yielding.record, now))
+      yielding.way = way;
+    if (yielding.record != NatRecords<Family>::kNone) left = std::min(left, kNatPortsTriedInFlood);
   }
   return false;
+}
+
+template <typename Family>
+bool NatFlows<Family>::yields(const WayBack<Family>& way, std::uint32_t& record, Ticks now) const {
+  const Slot slot = table_->find(way.reverse, way.hash);
+  if (slot == kNoSlot || table_->link(slot) == kNatTombstone) return false;
+  const std::uint32_t index = table_->link(slot).index();
+  if (!records_[index].gives_way() || now - records_[index].seen < kNatPortYields) return false;
+  record = index;
+  return true;
 }
 
 // 0: no port's replies come to this worker.

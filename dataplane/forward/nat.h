@@ -31,6 +31,10 @@ namespace sluice {
 inline constexpr Ticks kNatPortRest = 120 * kTicksPerSecond;
 // Ports that may be found in use before a flow is refused: bounds the work of one packet.
 inline constexpr unsigned kNatPortsTried = 64;
+// While a flood holds all ports, a new flow takes that of a weak one that has been silent for so
+// long, if none is free among a few more.
+inline constexpr Ticks kNatPortYields = 3 * kTicksPerSecond;
+inline constexpr unsigned kNatPortsTriedInFlood = 8;
 
 template <typename Family>
 struct NatFlowRequest {
@@ -104,13 +108,21 @@ class NatFlows {
   // Ends a weak flow if that is what it takes. kNone: there is none to be had.
   std::uint32_t take_record(Ticks now);
   Started begin_free(const NatFlowRequest<Family>& request, const WayBack<Family>& way, Ticks now);
-  DropReason choose_way_back(const NatFlowRequest<Family>& request, WayBack<Family>& way);
+  // A flow whose port another one may take: its record and what was found by that port.
+  struct Yielding {
+    std::uint32_t record = NatRecords<Family>::kNone;
+    WayBack<Family> way;
+  };
+  DropReason choose_way_back(const NatFlowRequest<Family>& request, WayBack<Family>& way,
+                             Ticks now);
   // `Side`: the backend's family.
   template <typename Side>
-  bool choose_source(const NatFlowRequest<Family>& request, WayBack<Family>& way, bool& any_source);
+  bool choose_source(const NatFlowRequest<Family>& request, WayBack<Family>& way, bool& any_source,
+                     Ticks now);
   template <typename Side>
   bool choose_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
-                   WayBack<Family>& way);
+                   WayBack<Family>& way, Yielding& yielding, Ticks now);
+  bool yields(const WayBack<Family>& way, std::uint32_t& record, Ticks now) const;
   template <typename Side>
   std::uint16_t next_port(const NatFlowRequest<Family>& request, const NatSource<Side>& source);
   template <typename Side>

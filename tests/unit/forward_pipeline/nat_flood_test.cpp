@@ -1,4 +1,4 @@
-// NAT and DNAT while a flood holds what flows need: records.
+// NAT and DNAT while a flood holds what flows need: records, ports.
 #include <map>
 #include <set>
 #include <vector>
@@ -118,6 +118,38 @@ TYPED_TEST(NatFlood, VerifiedFlowsLoseTheirPlaceToNobody) {
     this->gateway_.now += 20;
   }
   for (unsigned n = 0; n < kRecords; ++n) this->expect_alive(n, flows[n]);
+}
+
+// A backend's few ports, all of them held by a flood.
+TYPED_TEST(NatFlood, PortsOfWeakFlowsGiveWay) {
+  if (TypeParam::kMode != Mode::nat) return;
+  constexpr unsigned kPorts = 12;
+  using F = typename TypeParam::Family;
+  this->gateway_.template serve<F>(1, Mode::nat);
+  this->gateway_.sources.first_port = 20000;
+  this->gateway_.sources.last_port = 20000 + kPorts - 1;
+  std::map<unsigned, Decoded> flows;
+  for (unsigned n = 0; n < 4; ++n) flows[n] = this->connect(n);
+  for (unsigned n = 0; n < kPorts - 4; ++n) this->syn(1000 + n);
+  // Young ones may yet become connections.
+  EXPECT_EQ(this->client(2000, kTcpSyn).reason, DropReason::nat_ports_exhausted);
+  this->gateway_.now += kNatPortYields;
+  for (unsigned n = 4; n < 8; ++n) {
+    flows[n] = this->connect(n);
+    this->gateway_.now += kNatPortYields;
+  }
+  for (const auto& [n, flow] : flows) this->expect_alive(n, flow);
+  // Four are left for the flood, however long it goes on.
+  for (unsigned n = 0; n < 100; ++n) {
+    this->syn(3000 + n);
+    this->gateway_.now += kNatPortYields;
+  }
+  std::set<unsigned> ports;
+  for (const auto& [n, flow] : flows) {
+    this->expect_alive(n, flow);
+    ports.insert(flow.source_port);
+  }
+  EXPECT_EQ(ports.size(), flows.size());
 }
 
 // More flows in one burst than there are records: those that begin end others of the same burst,
