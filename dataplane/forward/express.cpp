@@ -160,7 +160,7 @@ void Express<Family>::find_flows(const ExpressContext& context, Table& table,
         fresh_[fresh++] = static_cast<std::uint16_t>(i);
         continue;
       }
-      if (vip->mode == Mode::nat && !vip->proxy_protocol) {
+      if (!vip->proxy_protocol) {
         opening_[opening++] = static_cast<std::uint16_t>(i);
         continue;
       }

@@ -98,7 +98,7 @@ class Express {
   bool send_translated(const ExpressContext& context, unsigned k);
   bool send_to_backend(const ExpressContext& context, unsigned k, const Adjacency& way);
   bool send_to_client(const ExpressContext& context, unsigned k);
-  // Of full NAT's flows that begin (express_nat_fresh.cpp).
+  // Of NAT's and DNAT's flows that begin (express_nat_fresh.cpp).
   void send_opening(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                     std::uint64_t& rest);
   void propose_ways_back(const ExpressContext& context, const Table& table, NatFlows<Family>& nat);

@@ -1,6 +1,6 @@
-// The short way of full NAT's flows that begin: TCP by a SYN, and UDP; one family, no overlay, no
-// PROXY header. Ports are proposed for the whole burst first, so that what their entries lie among
-// is loaded by the time they are made.
+// The short way of flows of NAT and DNAT that begin: TCP by a SYN, and UDP; one family, no overlay,
+// no PROXY header. Ports are proposed for the whole burst first, so that what their entries lie
+// among is loaded by the time they are made.
 #include "dataplane/forward/express.h"
 #include "dataplane/forward/express_rules.h"
 #include "dataplane/forward/pipeline_rules.h"
@@ -125,7 +125,8 @@ bool Express<Family>::send_opening(const ExpressContext& context, unsigned k,
     return refuse(started.reason);
   Record& record = nat.records()[started.record];
   if (tcp) {
-    record.translation = begin_tcp_translation<Family>(l4, false, burst.milliseconds);
+    if (!record.dnat())
+      record.translation = begin_tcp_translation<Family>(l4, false, burst.milliseconds);
     const std::uint16_t in_port = burst.in_port[p];
     clamp_tcp_mss(
         l4, mss_for<Family>(mtu_towards(context.routing, in_port, kNoBackend, context.now), 0));

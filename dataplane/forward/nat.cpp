@@ -56,10 +56,12 @@ typename NatFlows<Family>::Started NatFlows<Family>::start(const NatFlowRequest<
 
 template <typename Family>
 bool NatFlows<Family>::propose(const NatFlowRequest<Family>& request, WayBack<Family>& way) {
-  if (request.vip.mode != Mode::nat || request.sources == nullptr ||
-      request.backend.address_bytes != Family::kAddressBytes) {
-    return false;
+  if (request.backend.address_bytes != Family::kAddressBytes) return false;
+  if (request.vip.mode == Mode::dnat) {
+    set_client_way(request, way);
+    return true;
   }
+  if (request.sources == nullptr) return false;
   for (const std::uint16_t port_id : {request.egress_port, std::uint16_t{0xffff}}) {
     for (const NatSource<Family>& source : of_family<Family>(*request.sources)) {
       if (source.port_id != port_id) continue;
@@ -114,11 +116,7 @@ template <typename Family>
 DropReason NatFlows<Family>::choose_way_back(const NatFlowRequest<Family>& request,
                                              WayBack<Family>& way, Ticks now) {
   if (request.vip.mode == Mode::dnat) {
-    way.source = {request.key.client, request.key.client_port};
-    way.id = dnat_reply_id<Family>(request.backend.template as<Family>(), request.vip.protocol);
-    way.reverse = flow_words<Family>(
-        {request.key.client, request.key.client_port, request.backend.port, way.id});
-    way.hash = table_->hash(way.reverse);
+    set_client_way(request, way);
     return table_->find(way.reverse, way.hash) != kNoSlot ? DropReason::dnat_collision
                                                           : DropReason::none;
   }
@@ -217,12 +215,23 @@ void NatFlows<Family>::set_way(const NatFlowRequest<Family>& request, const NatS
   way.hash = table_->hash(way.reverse);
 }
 
+// DNAT's: the client's own address and port.
+template <typename Family>
+void NatFlows<Family>::set_client_way(const NatFlowRequest<Family>& request,
+                                      WayBack<Family>& way) const {
+  way.source = {request.key.client, request.key.client_port};
+  way.id = dnat_reply_id<Family>(request.backend.template as<Family>(), request.vip.protocol);
+  way.reverse = flow_words<Family>(
+      {request.key.client, request.key.client_port, request.backend.port, way.id});
+  way.hash = table_->hash(way.reverse);
+}
+
 template <typename Family>
 bool NatFlows<Family>::in_use(const NatFlowRequest<Family>& request,
                               const WayBack<Family>& way) const {
   if (table_->find(way.reverse, way.hash) != kNoSlot) return true;
   const BackendRecord& backend = request.backend;
-  if (backend.address_bytes != 4 || other_ == nullptr) return false;
+  if (is_dnat_reply(way.id) || backend.address_bytes != 4 || other_ == nullptr) return false;
   using Across = Other<Family>;
   if (Family::kAddressBytes == 4 && !other_->has_crossed_) [[likely]]
     return false;

@@ -80,7 +80,7 @@ class NatFlows {
   };
   Started start(const NatFlowRequest<Family>& request, Ticks now);
   // The same in two steps, so that a burst can load in between what the second one reads: first the
-  // port that comes next in order, by the request without its hash; false: only start() can tell.
+  // port that comes next in order, or with DNAT the client's; false: only start() can tell.
   // If another flow has it, begin() looks for one that is free.
   bool propose(const NatFlowRequest<Family>& request, WayBack<Family>& way);
   Started begin(const NatFlowRequest<Family>& request, const WayBack<Family>& way, Ticks now);
@@ -128,6 +128,7 @@ class NatFlows {
   template <typename Side>
   void set_way(const NatFlowRequest<Family>& request, const NatSource<Side>& source,
                std::uint16_t port, WayBack<Family>& way) const;
+  void set_client_way(const NatFlowRequest<Family>& request, WayBack<Family>& way) const;
   bool in_use(const NatFlowRequest<Family>& request, const WayBack<Family>& way) const;
   bool has_entry(const FlowKey<Family>& key) const {
     return table_->find(key, table_->hash(key)) != kNoSlot;
