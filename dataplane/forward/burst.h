@@ -42,9 +42,10 @@ struct Burst {
   std::uint32_t length[kMax];        // Contiguous bytes at data.
   std::uint32_t total_length[kMax];  // Bytes of the whole packet; greater than length when in
                                      // several segments.
-  std::uint8_t* buffer[kMax];        // Where the first segment's buffer begins: at data or before.
-  std::uint32_t
-      buffer_bytes[kMax];       // All of it may be written, behind data + length if that is all.
+  // Where the first segment's buffer begins, at data or before, and its length. All of it before
+  // data may be written, and behind data + length where there is no other segment.
+  std::uint8_t* buffer[kMax];
+  std::uint32_t buffer_bytes[kMax];
   std::uint16_t in_port[kMax];  // DPDK port number.
   bool steered[kMax];           // Already with its owner: handed over, or hashed by the NIC.
   // Bits of the packets that have a hint, which has fragments that were handed over or released.

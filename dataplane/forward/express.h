@@ -1,7 +1,7 @@
 // Express: the short way through the pipeline for the packets that are nearly all: plain TCP and
-// UDP of verified flows, and of new ones with direct return, with a next hop that is known. It
-// decides what the stages would decide, in a few loops over the whole burst that keep everything in
-// registers and short arrays, and leaves every other packet to the stages, untouched and uncounted.
+// UDP of verified flows and of such as begin, with a next hop that is known. It decides what the
+// stages would decide, in a few loops over the whole burst that keep everything in registers and
+// short arrays, and leaves every other packet to the stages, untouched and uncounted.
 //
 // Thread: one worker. Ownership: arrays of its own, nothing else. Shapes: structure of arrays.
 // Errors: none: what it has a doubt about it leaves.

@@ -187,10 +187,7 @@ template <typename Family>
     if (!enter<Family, Ipv6>(packet, vip, burst, p, context.tunnel_id)) [[unlikely]]
       return false;
   }
-  of_vip.packets_in.add(1);
-  of_vip.bytes_in.add(bytes);
-  of_backend.packets_in.add(1);
-  of_backend.bytes_in.add(bytes);
+  count_in(of_vip, of_backend, bytes);
   return true;
 }
 

@@ -98,10 +98,7 @@ template <typename Family>
   const Endpoint<Family> source = record.source, destination = record.backend;
   translate<Family>(frame + kL3, l4, protocol, source, destination);
   std::memcpy(frame, ethernet, sizeof(EthernetHeader) - sizeof(Be16));
-  of_vip.packets_in.add(1);
-  of_vip.bytes_in.add(bytes);
-  of_backend.packets_in.add(1);
-  of_backend.bytes_in.add(bytes);
+  count_in(of_vip, of_backend, bytes);
   return true;
 }
 

@@ -86,8 +86,8 @@ void Express<Family>::propose_ways_back(const ExpressContext& context, const Tab
   }
 }
 
-// False: not here; but for the order of ports nothing has changed. What can
-// begin no flow is dropped here.
+// False: not here; but for the order of ports nothing has changed. What can begin no flow is
+// dropped here.
 template <typename Family>
 bool Express<Family>::send_opening(const ExpressContext& context, unsigned k,
                                    NatFlows<Family>& nat) {
@@ -137,11 +137,8 @@ bool Express<Family>::send_opening(const ExpressContext& context, unsigned k,
   burst.out_port[p] = way.port;
   burst.next_hop[p] = way.next_hop;
   BackendCounterSet& of_backend = context.counters.backends[id];
-  of_vip.packets_in.add(1);
-  of_vip.bytes_in.add(bytes);
+  count_in(of_vip, of_backend, bytes);
   of_vip.new_flows.add(1);
-  of_backend.packets_in.add(1);
-  of_backend.bytes_in.add(bytes);
   of_backend.new_flows.add(1);
   return true;
 }

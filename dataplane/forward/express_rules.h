@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/forward/counters.h"
 #include "dataplane/packet/headers.h"
 
 namespace sluice::express_rules {
@@ -53,6 +54,14 @@ template <typename Family>
     return b != load<std::uint64_t>(frame + kL3 + 24) ||
            load<std::uint64_t>(frame + kL3 + 16) != load<std::uint64_t>(frame + kL3 + 32);
   }
+}
+
+// A packet towards a backend. The sets are found before the packet is written.
+inline void count_in(VipCounterSet& vip, BackendCounterSet& backend, std::uint64_t bytes) {
+  vip.packets_in.add(1);
+  vip.bytes_in.add(bytes);
+  backend.packets_in.add(1);
+  backend.bytes_in.add(bytes);
 }
 
 template <typename Family>

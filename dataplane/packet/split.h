@@ -6,9 +6,8 @@
 //   options or an IPv6 fragment header that follows at once, is contiguous and right.
 // Takes whole packets and fragments, which keep their place in their datagram. Of IPv6, what stands
 //   behind the fixed header is split, extension headers too: senders of those split themselves.
-// Thread: any, pure. Ownership: refers to the caller's frame. Units: bytes; offsets from the
-// frame's
-//   begin. Errors: ok() is false when nothing fits, or the headers contradict each other.
+// Thread: any, pure. Ownership: refers to the caller's frame. Units: bytes; offsets from where the
+//   frame begins. Errors: ok() is false when nothing fits, or the headers contradict each other.
 // Sources: RFC 791 3.2 (with which options are copied), RFC 8200 4.5.
 #pragma once
 
