@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Real traffic in a forwarding mode, to a backend behind a router: requests, a download and an upload
 # that arrive bit for bit, in every combination of families the mode has.
-# usage: modes.sh nat|nat64|dnat|ipip|gue|nat-vxlan|nat-ipip
+# usage: modes.sh nat|nat64|dnat|dsr-mac|ipip|gue|nat-vxlan|nat-ipip
 #
 # The way to the backend (f1) and back takes 1,400 bytes, but neither client nor backend knows: their own
 # interfaces have 1,500, the gateway's south port 1,450. So the upload needs, one after the other, the
 # gateway's own "too big" (or its MSS), and the router's, which the gateway must bring to the client.
 # UDP of IPv4 without DF is told nothing: the gateway splits it, and the router splits it further.
+# With dsr-mac the backend is on the gateway's own network, whose packets have at most 1,400 bytes.
 # SLUICE_TEST_MB: size of the upload, default 200.
 set -eu
 mode=${1:-}
@@ -14,17 +15,20 @@ megabytes=${SLUICE_TEST_MB:-200}
 . "$(dirname "$0")/lib.sh"
 node4=10.0.3.11 node6=fd00:0:0:3::11  # f1
 pod4=$node4 pod6=$node6
-overlay=none tunnels=0 http=80 upload=91 datagrams=92
+overlay=none tunnels=0 direct=0 http=80 upload=91 datagrams=92 south_mtu=1450
 added4=0 added6=0  # Bytes the gateway adds on the way to an IPv4 and to an IPv6 address.
 case "$mode" in
   nat | dnat) ;;
   nat64) added4=-20 ;;
-  ipip) tunnels=1 http=8080 upload=9100 datagrams=9200 added4=20 added6=40 ;;
-  gue) tunnels=1 http=8080 upload=9100 datagrams=9200 added4=32 added6=52 ;;
+  dsr-mac) direct=1 http=8080 upload=9100 datagrams=9200 south_mtu=1400 node4=10.0.2.11 node6=fd00:0:0:2::11 ;;
+  ipip) tunnels=1 direct=1 http=8080 upload=9100 datagrams=9200 added4=20 added6=40 ;;
+  gue) tunnels=1 direct=1 http=8080 upload=9100 datagrams=9200 added4=32 added6=52 ;;
   nat-vxlan) overlay=vxlan pod4=10.244.1.7 pod6=fd00:244:1::7 added4=50 added6=70 ;;
   nat-ipip) overlay=ipip pod4=10.244.1.7 pod6=fd00:244:1::7 added4=20 added6=40 ;;
-  *) echo "usage: modes.sh nat|nat64|dnat|ipip|gue|nat-vxlan|nat-ipip" >&2; exit 2 ;;
+  *) echo "usage: modes.sh nat|nat64|dnat|dsr-mac|ipip|gue|nat-vxlan|nat-ipip" >&2; exit 2 ;;
 esac
+service_mode=${mode%%[-6]*}
+[ "$mode" != dsr-mac ] || service_mode=dsr-mac pod4=$node4 pod6=$node6
 
 # addresses_of NAME FAMILY ADDRESS: one backend of the Service, on the node f1.
 addresses_of() {
@@ -46,7 +50,7 @@ apiVersion: v1
 kind: Service
 metadata:
   name: $1
-  annotations: {sluice.dev/forwarding-mode: ${mode%%[-6]*}, sluice.dev/overlay: $overlay}
+  annotations: {sluice.dev/forwarding-mode: $service_mode, sluice.dev/overlay: $overlay}
 spec:
   type: LoadBalancer
   ipFamilyPolicy: $([ "$2" = IPv6 ] && echo SingleStack || echo RequireDualStack)
@@ -97,10 +101,10 @@ end_vxlan() {
 }
 
 bed_start "modes-$mode" 0
-bed_backend f1 1 far
+bed_backend f1 1 $([ "$mode" = dsr-mac ] && echo south || echo far)
 # What leaves the router by these is at most 1,400 bytes long.
 in_ns net ip link set br-far mtu 1400
-in_ns net ip link set br-south mtu 1400
+[ "$mode" = dsr-mac ] || in_ns net ip link set br-south mtu 1400
 case "$mode" in
   dnat)  # The gateway is the way back to clients.
     in_ns net ip rule add to 10.0.1.0/24 lookup 100
@@ -129,7 +133,7 @@ bed_spawn sums f1 socat -b 65536 -t 100 TCP6-LISTEN:9100,fork,reuseaddr,ipv6only
 bed_spawn datagrams f1 socat -u -b 65536 UDP6-RECV:9200,ipv6only=0 "OPEN:$BED_DIR/datagrams,creat,append"
 
 bed_config 1
-sed -i '/name: south/a\      mtu: 1450' "$BED_DIR/gateway.yaml"
+sed -i '/name: south/a\      mtu: '$south_mtu "$BED_DIR/gateway.yaml"
 bed_redis
 bed_dataplane
 bed_control
@@ -180,7 +184,7 @@ carries() {
   what="$mode $1 from IPv$2"
   bed_wait 15 bed_vip "$1" "$2" || bed_fail "no IPv$2 address for $1"
   vip=$(bed_vip "$1" "$2")
-  [ $tunnels = 0 ] || dsr_addresses "$vip" f1
+  [ $direct = 0 ] || dsr_addresses "$vip" f1
   programmed "$vip" $http || bed_fail "no answer from $vip"
   equals "$what: 100 requests answered" "$(bed_requests "$(bed_url "$vip" $http)" 100)" "100 f1"
   before=$(counter too-big)
