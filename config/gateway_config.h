@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config.pb.h"
+#include "config/config_file.h"
 #include "proto/result.h"
 
 namespace sluice {
@@ -23,9 +24,5 @@ const char* default_gateway_yaml();
 
 // What sluice-dataplane needs beyond that: at least one port.
 Status check_for_dataplane(const v1::GatewayConfig& config);
-
-// Paths of the fields that differ, for instance "dataplane.workers"; a changed list is one path.
-std::vector<std::string> changed_fields(const v1::GatewayConfig& before,
-                                        const v1::GatewayConfig& after);
 
 }  // namespace sluice

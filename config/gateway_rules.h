@@ -12,6 +12,9 @@ namespace sluice {
 
 void check_gateway_config(const v1::GatewayConfig& config, YamlReport* report);
 
+// The `redis` part, as agent.yaml has it too.
+void check_redis_config(const v1::Redis& redis, YamlReport* report);
+
 // "HOST:PORT" and "[IPv6]:PORT".
 struct HostPort {
   std::string host;
