@@ -9,6 +9,7 @@ namespace sluice::store {
 namespace {
 
 constexpr std::size_t kMaxProblems = 100;
+constexpr int kMaxHeldNames = 20;  // In a presence, which is read and written often.
 
 bool same_hash(const SourceHash& a, const SourceHash& b) {
   return a.incarnation == b.incarnation && a.sequence == b.sequence && a.counts == b.counts &&
@@ -83,7 +84,13 @@ void SourceState::take(const SourceSnapshot& snapshot, StoreObserver& observer) 
   judged_accepted_ = snapshot.accepted;
   judged_once_ = true;
   lagging_at_ = 0;
-  if (judgement_.hold_all) return;
+  missing_.clear();
+  if (judgement_.hold_all) {
+    for (const auto& [key, known] : objects_)
+      if (known.object && !snapshot.objects.contains(key) && !snapshot.deleted.contains(key))
+        missing_.push_back(key);
+    return;
+  }
   for (const auto& [key, value] : snapshot.objects) update(key, value, observer);
   drop_absent(snapshot, observer);
   live_ = {snapshot.hash.incarnation, snapshot.hash.sequence, snapshot.hash.entry};
@@ -188,6 +195,20 @@ bool SourceState::adopts_marker(const SourceHash& hash) const {
       all_kinds(), [&](v1::Kind kind) { return hash.complete(kind) == judged_.complete(kind); });
 }
 
+// For people who have to decide whether to let them go.
+void SourceState::tell_held(v1::SourceState* state) const {
+  const auto tell = [state](const ObjectKey& key) {
+    state->set_held(state->held() + 1);
+    if (state->held_objects_size() == kMaxHeldNames) return;
+    state->add_held_objects(std::string(kind_name(key.kind)) + " " +
+                            (key.ns.empty() ? "" : key.ns + "/") + key.name);
+  };
+  for (const ObjectKey& key : missing_) tell(key);
+  if (judgement_.hold_all) return;
+  for (const auto& [key, known] : objects_)
+    if (known.object && !known.present) tell(key);
+}
+
 SourceView SourceState::view(bool connected) const {
   SourceView view;
   view.marker = judged_once_ && judged_.marker ? *judged_.marker : base_marker_;
@@ -206,6 +227,8 @@ SourceView SourceState::view(bool connected) const {
     }
   }
   view.state.set_services(services);
+  view.state.set_alarmed(view.alarmed);
+  tell_held(&view.state);
   const bool nothing = base_.incarnation.empty() && objects_.empty();
   if (judged_once_ && connected) {
     const bool released = judgement_.state == "held" && !judgement_.hold_all && view.held == 0;

@@ -56,6 +56,7 @@ class SourceState {
   void settle();
   bool adopts_marker(const SourceHash& hash) const;
   std::size_t held() const;
+  void tell_held(v1::SourceState* state) const;
   std::map<v1::Kind, std::uint64_t> present() const;
 
   std::string name_;
@@ -68,6 +69,7 @@ class SourceState {
   bool judged_accepted_ = false;
   bool judged_once_ = false;  // Redis has been read since the start.
   Judgement judgement_;
+  std::vector<ObjectKey> missing_;  // While nothing of the last read is taken: what it lacked.
   std::uint64_t lagging_at_ = 0;  // live_.sequence + 1 when the last comparison found Redis ahead.
   std::string reported_;
 };

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "control/store/stream.h"
 #include "tests/unit/store/harness.h"
 
 namespace sluice::store {
@@ -102,6 +103,7 @@ TEST_F(AclTest, TheCommandLineWritesManualObjectsOnly) {
   EXPECT_TRUE(run(accept_source(cli, kManualSource)));
   EXPECT_TRUE(run(list_objects(cli, "", v1::KIND_UNSPECIFIED)));
   EXPECT_TRUE(run(list_gateways(cli)));
+  EXPECT_TRUE(run(read_new(cli, kStreamStart, std::chrono::milliseconds(1))));
   Ledger ledger(cli);
   EXPECT_TRUE(run(ledger.refresh()));
 

@@ -30,6 +30,10 @@ TEST_F(HoldTest, AFlushHoldsEverything) {
   expect_held("Redis has nothing of this source");
   EXPECT_EQ(observer.manual().reseed, Reseed::kFill);
   EXPECT_FALSE(observer.manual().complete.empty());  // Still known as a whole.
+  EXPECT_EQ(observer.manual().state.held(), 3u);
+  EXPECT_THAT(observer.manual().state.held_objects(),
+              testing::ElementsAre("Service default/web-0", "Service default/web-1",
+                                   "Service default/web-2"));
 }
 
 TEST_F(HoldTest, AnEmptyRedisInItsPlaceHoldsEverything) {
@@ -48,6 +52,7 @@ TEST_F(HoldTest, ANewIncarnationAddsAndHoldsTheRest) {
   EXPECT_TRUE(until([this] { return observer.has("new"); }));
   expect_held("not published as a whole yet");
   EXPECT_EQ(observer.manual().held, 3u);
+  EXPECT_EQ(observer.manual().state.held(), 3u);
 }
 
 TEST_F(HoldTest, AnOlderRdbHoldsEverything) {
