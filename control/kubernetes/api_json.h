@@ -25,7 +25,8 @@ struct Decoded {
   // Content of the wanted kind as the server sent it, with an error as far as it could be read;
   // header.unknown_fields, the rest of the header is its writer's to fill (store::stamp).
   v1::Object object;
-  // Not empty: not to be used, and what is known of an object of that name is to be kept.
+  // Not empty: not to be used, and what is known of an object of that name is to be kept. Without
+  // metadata.name any object may be meant: then nothing that is missing may count as deleted.
   // "spec.ports[0].port: \"x\" is not a number".
   std::string error;
   // What was left out of a usable object: "endpoints[2].addresses[0]: ...". At most 20.
