@@ -48,7 +48,7 @@ Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptio
       ledger_(redis_),
       secret_(redis_, options_.version),
       own_writer_(redis_, options_.gateway),
-      merged_writer_(redis_, std::string(store::keys::kMergedStatus)),
+      merged_writer_(redis_),
       wake_(executor),
       reconnect_(100ms, 5s),
       started_unix_ms_(unix_ms_now()) {}
@@ -89,7 +89,7 @@ void Coordinator::ledger_may_have_changed() {
 
 void Coordinator::forget_written() {
   own_writer_.forget();
-  merged_writer_.forget();
+  merged_recalled_ = false;
   presence_written_.clear();
   secret_at_ = {};
   ledger_dirty_ = status_dirty_ = true;
@@ -166,7 +166,7 @@ awaitable<Status> Coordinator::hold_lead() {
   allocate_dirty_ = status_dirty_ = true;
   presence_written_.clear();
   // Another may have written merged statuses since.
-  merged_writer_.forget();
+  merged_recalled_ = false;
   if (was_leading_) {
     spdlog::info("leading gateway={} token={}", options_.gateway, lead_.leader().token);
   } else {

@@ -25,6 +25,7 @@
 #include "control/store/keys.h"
 #include "control/store/lead.h"
 #include "control/store/ledger.h"
+#include "control/store/merged_status.h"
 #include "control/store/reader.h"
 #include "control/store/redis.h"
 #include "control/store/secret.h"
@@ -90,7 +91,7 @@ class Coordinator {
   boost::asio::awaitable<Status> write_presence();
   boost::asio::awaitable<Status> write_statuses();
   boost::asio::awaitable<Status> merge(std::vector<v1::ServiceStatus> own);
-  boost::asio::awaitable<Status> recall_statuses(const std::vector<store::StatusKey>& services);
+  boost::asio::awaitable<Status> recall_own();
   std::vector<v1::ServiceStatus> own_statuses() const;
   v1::GatewayPresence presence() const;
   bool withdrawn_everywhere(const IpAddress& address) const;
@@ -105,14 +106,16 @@ class Coordinator {
   store::Lead lead_;
   store::Ledger ledger_;
   store::Secret secret_;
-  store::StatusWriter own_writer_, merged_writer_;
+  store::StatusWriter own_writer_;
+  store::MergedStatusWriter merged_writer_;
   Signal wake_;
   Backoff reconnect_;
   LogLimiter connect_log_, failure_log_, held_log_{1}, secret_log_{1};
 
   const std::int64_t started_unix_ms_;
   bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
-  bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, recalled_ = false;
+  bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, own_recalled_ = false,
+       merged_recalled_ = false;
   Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{},
       reseeded_at_{}, secret_at_{};
   std::uint64_t noted_seed_ = 0;  // That the others here have been told of.

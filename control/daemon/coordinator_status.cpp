@@ -72,22 +72,31 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
   const auto now = std::chrono::system_clock::now();
   for (const auto& [key, plan] : reconciler_.plans()) {
     const auto at = programmer_.outcomes().find(key);
+    const bool worked_out = at != programmer_.outcomes().end() && programmer_.tried();
+    const auto found = own_before_.find({key.source, key.ns, key.name});
+    const v1::ServiceStatus* before =
+        found == own_before_.end() || found->second.uid() != plan.uid ? nullptr : &found->second;
+    // Just started: what the last process said stands until this one knows better.
+    if (before && !worked_out) {
+      statuses.push_back(*before);
+      continue;
+    }
     const ServiceOutcome outcome =
         at == programmer_.outcomes().end() ? ServiceOutcome{} : at->second;
-    const auto before = own_before_.find({key.source, key.ns, key.name});
     const ObjectPointer object =
         reconciler_.model().find({key.source, v1::KIND_SERVICE, key.ns, key.name});
+    const VipProgress progress = programmer_.progress(key);
     StatusInputs inputs;
     inputs.plan = &plan;
     inputs.outcome = &outcome;
-    inputs.before = before == own_before_.end() ? nullptr : &before->second;
+    inputs.before = before;
     inputs.gateway = options_.gateway;
+    inputs.proxied = progress.proxied;
     inputs.observed_generation = object ? object->service().metadata().generation() : 0;
     inputs.now = now;
     if (auto allocated = allocated_.find(key); allocated != allocated_.end())
       inputs.further.push_back(allocated->second);
-    inputs.further.push_back(
-        programmed_condition(plan, outcome, programmer_.progress(key), programmer_.state()));
+    inputs.further.push_back(programmed_condition(plan, outcome, progress, programmer_.state()));
     statuses.push_back(make_status(inputs));
     store::stamp(statuses.back().mutable_header(), options_.version);
   }
@@ -95,15 +104,14 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
 }
 
 // The transition times of the last process, so that a restart does not make conditions look new.
-awaitable<Status> Coordinator::recall_statuses(const std::vector<store::StatusKey>& services) {
-  auto own = co_await store::read_statuses(redis_, options_.gateway, services);
+awaitable<Status> Coordinator::recall_own() {
+  std::vector<store::StatusKey> services;
+  for (const auto& [key, plan] : reconciler_.plans())
+    services.push_back({key.source, key.ns, key.name});
+  auto own = co_await store::read_statuses(redis_, options_.gateway, std::move(services));
   if (!own) co_return Error{own.error()};
-  auto merged =
-      co_await store::read_statuses(redis_, std::string(store::keys::kMergedStatus), services);
-  if (!merged) co_return Error{merged.error()};
   own_before_ = std::move(*own);
-  merged_before_ = std::move(*merged);
-  recalled_ = true;
+  own_recalled_ = true;
   co_return Ok{};
 }
 
@@ -111,11 +119,8 @@ awaitable<Status> Coordinator::write_statuses() {
   const auto now = Clock::now();
   const bool merge_due = lead_.leading() && now - merge_at_ >= kMergeInterval;
   if (!reader_.read_once() || (!status_dirty_ && !merge_due)) co_return Ok{};
-  if (!recalled_) {
-    std::vector<store::StatusKey> services;
-    for (const auto& [key, plan] : reconciler_.plans())
-      services.push_back({key.source, key.ns, key.name});
-    if (Status s = co_await recall_statuses(services); !s) co_return s;
+  if (!own_recalled_) {
+    if (Status s = co_await recall_own(); !s) co_return s;
   }
   status_dirty_ = false;
   std::vector<v1::ServiceStatus> own = own_statuses();
@@ -130,26 +135,34 @@ awaitable<Status> Coordinator::write_statuses() {
 }
 
 awaitable<Status> Coordinator::merge(std::vector<v1::ServiceStatus> own) {
+  if (!merged_recalled_) {
+    auto recalled = co_await merged_writer_.recall();
+    if (!recalled) co_return Error{recalled.error()};
+    for (auto& [service, status] : *recalled) merged_before_[service] = std::move(status);
+    merged_recalled_ = true;
+  }
   std::vector<store::StatusKey> services;
   for (const auto& s : own) services.push_back({s.source(), s.namespace_(), s.name()});
-  std::vector<std::map<store::StatusKey, v1::ServiceStatus>> others;
+  std::map<std::string, std::map<store::StatusKey, v1::ServiceStatus>> others;
   for (const store::Gateway& gateway : gateways_) {
     if (!gateway.alive || gateway.name == options_.gateway) continue;
     auto read = co_await store::read_statuses(redis_, gateway.name, services);
     if (!read) co_return Error{read.error()};
-    others.push_back(std::move(*read));
+    others[gateway.name] = std::move(*read);
   }
   std::vector<v1::ServiceStatus> merged;
   for (std::size_t i = 0; i < own.size(); ++i) {
-    std::vector<v1::ServiceStatus> theirs;
-    for (const auto& gateway : others)
-      if (auto at = gateway.find(services[i]); at != gateway.end()) theirs.push_back(at->second);
+    std::vector<GatewayStatus> theirs;
+    for (const auto& [gateway, statuses] : others) {
+      const auto at = statuses.find(services[i]);
+      theirs.push_back({gateway, at == statuses.end() ? nullptr : &at->second});
+    }
     const auto before = merged_before_.find(services[i]);
     merged.push_back(
         merge_statuses(own[i], theirs, before == merged_before_.end() ? nullptr : &before->second));
   }
   merged_before_ = by_service(merged);
-  co_return co_await merged_writer_.write(std::move(merged));
+  co_return co_await merged_writer_.write(lead_.leader(), std::move(merged));
 }
 
 }  // namespace sluice

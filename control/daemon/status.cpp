@@ -30,6 +30,18 @@ void set_condition(v1::ServiceStatus* status, v1::Condition condition) {
   *status->add_conditions() = std::move(condition);
 }
 
+// Programmed as `other` tells it of the Service and the addresses that `own` speaks of.
+v1::Condition programmed_by(const GatewayStatus& other, const v1::ServiceStatus& own) {
+  const v1::ServiceStatus* status = other.status;
+  const bool same = status && status->uid() == own.uid() &&
+                    std::ranges::equal(status->addresses(), own.addresses());
+  const v1::Condition* condition = same ? find_condition(*status, kProgrammed) : nullptr;
+  if (condition) return *condition;
+  v1::Condition pending = make_condition(kProgrammed, false, "Pending", "It has not reported yet.");
+  pending.set_last_transition_time(find_condition(own, kProgrammed)->last_transition_time());
+  return pending;
+}
+
 }  // namespace
 
 const v1::Condition* find_condition(const v1::ServiceStatus& status, const std::string& type) {
@@ -48,6 +60,7 @@ std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
   for (const auto& [name, vip] : desired.vips) {
     VipProgress& service = progress[vip.service()];
     ++service.wanted;
+    service.proxied = service.proxied || vip.proxy_protocol();
     if (!serving) continue;
     const auto at = serving->vips.find(name);
     if (at != serving->vips.end() && MessageDifferencer::Equals(at->second, vip)) ++service.served;
@@ -89,6 +102,9 @@ v1::ServiceStatus make_status(const StatusInputs& inputs) {
   status.set_uid(inputs.plan->uid);
   status.set_gateway(inputs.gateway);
   for (const std::string& address : inputs.outcome->addresses) status.add_addresses(address);
+  // A client inside the cluster that kube-proxy sends straight to an endpoint brings no PROXY
+  // header.
+  if (!inputs.outcome->addresses.empty()) status.set_ip_mode(inputs.proxied ? "Proxy" : "VIP");
   status.set_backends(inputs.outcome->backends);
   status.set_draining(inputs.outcome->draining);
   for (const auto& condition : inputs.further) set_condition(&status, condition);
@@ -102,26 +118,36 @@ v1::ServiceStatus make_status(const StatusInputs& inputs) {
 }
 
 v1::ServiceStatus merge_statuses(const v1::ServiceStatus& own,
-                                 std::span<const v1::ServiceStatus> others,
+                                 std::span<const GatewayStatus> others,
                                  const v1::ServiceStatus* before) {
   v1::ServiceStatus merged = own;
   merged.clear_gateway();
-  auto at = std::ranges::find(*merged.mutable_conditions(), kProgrammed, &v1::Condition::type);
-  if (at != merged.mutable_conditions()->end()) {
-    const auto blame = [&](const std::string& gateway, const v1::Condition& condition) {
+  merged.set_gateways(1 + static_cast<std::uint32_t>(others.size()));
+  const auto at =
+      std::ranges::find(*merged.mutable_conditions(), kProgrammed, &v1::Condition::type);
+  if (at == merged.mutable_conditions()->end()) return merged;
+
+  std::uint32_t programmed = 0;
+  std::string blamed;
+  const auto count = [&](const std::string& gateway, const v1::Condition& condition) {
+    if (condition.status() == "True") {
+      ++programmed;
+    } else if (blamed.empty()) {
+      blamed = "; on gateway " + gateway + ": " + condition.message();
       *at = condition;
-      at->set_message("On gateway " + gateway + ": " + condition.message());
-    };
-    if (at->status() != "True") blame(own.gateway(), v1::Condition(*at));
-    for (const v1::ServiceStatus& other : others) {
-      const v1::Condition* condition = find_condition(other, kProgrammed);
-      if (condition && condition->status() != "True" && at->status() == "True")
-        blame(other.gateway(), *condition);
     }
-    const v1::Condition* old = before ? find_condition(*before, kProgrammed) : nullptr;
-    if (old && old->status() == at->status())
-      at->set_last_transition_time(old->last_transition_time());
-  }
+  };
+  count(own.gateway(), v1::Condition(*at));
+  for (const GatewayStatus& other : others) count(other.gateway, programmed_by(other, own));
+
+  at->set_observed_generation(find_condition(own, kProgrammed)->observed_generation());
+  at->set_message(
+      "Programmed on " + std::to_string(programmed) + " of " + std::to_string(merged.gateways()) +
+      (merged.gateways() == 1 ? " gateway" : " gateways") + (blamed.empty() ? "." : blamed));
+  merged.set_programmed_gateways(programmed);
+  const v1::Condition* old = before ? find_condition(*before, kProgrammed) : nullptr;
+  if (old && old->status() == at->status())
+    at->set_last_transition_time(old->last_transition_time());
   return merged;
 }
 

@@ -20,6 +20,7 @@ namespace sluice {
 struct VipProgress {
   std::size_t wanted = 0;
   std::size_t served = 0;
+  bool proxied = false;  // Some of them give endpoints a PROXY header.
 };
 // By Vip.service. Null `serving`: none is served.
 std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
@@ -42,15 +43,24 @@ struct StatusInputs {
   std::vector<v1::Condition> further;         // AddressAllocated, Programmed.
   const v1::ServiceStatus* before = nullptr;  // The last one written; null: none.
   std::string gateway;
+  bool proxied = false;  // VipProgress.proxied.
   std::int64_t observed_generation = 0;
   std::chrono::system_clock::time_point now;
 };
 v1::ServiceStatus make_status(const StatusInputs& inputs);
 
-// One status from those of all live gateways: Programmed is true if it is on every one; the message
-// names a gateway where it is not. `own` gives all that gateways cannot differ in.
+// What another live gateway says of a Service; null: nothing yet.
+struct GatewayStatus {
+  std::string gateway;
+  const v1::ServiceStatus* status = nullptr;
+};
+
+// One status from those of all live gateways: Programmed is true if it is on every one; its message
+// tells on how many of how many, and names one where it is not. A gateway that speaks of another
+// object of that name, or of other addresses, counts as one that has not programmed it. `own` gives
+// all that gateways cannot differ in.
 v1::ServiceStatus merge_statuses(const v1::ServiceStatus& own,
-                                 std::span<const v1::ServiceStatus> others,
+                                 std::span<const GatewayStatus> others,
                                  const v1::ServiceStatus* before);
 
 const v1::Condition* find_condition(const v1::ServiceStatus& status, const std::string& type);

@@ -77,6 +77,14 @@ std::string status(std::string_view gateway, std::string_view source, std::strin
   return with_prefix("status", rest);
 }
 
+std::string status_prefix(std::string_view gateway) {
+  return with_prefix("status", std::string(gateway)) + ":";
+}
+
+std::string status_stream(std::string_view source) {
+  return with_prefix("statuses", source);
+}
+
 std::string count_field(v1::Kind kind) {
   return std::string("count:") + kind_name(kind);
 }

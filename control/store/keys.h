@@ -45,7 +45,9 @@ std::string gateway(std::string_view gateway);      // sluice:1:gateway:NAME
 std::string ledger_copy(std::string_view gateway);  // sluice:1:copy:NAME
 std::string status(std::string_view gateway, std::string_view source, std::string_view ns,
                    std::string_view name);  // sluice:1:status:GATEWAY:SOURCE:NAMESPACE/NAME
-std::string count_field(v1::Kind kind);     // "count:Service"
+std::string status_prefix(std::string_view gateway);  // sluice:1:status:GATEWAY:
+std::string status_stream(std::string_view source);   // sluice:1:statuses:SOURCE
+std::string count_field(v1::Kind kind);               // "count:Service"
 
 std::optional<ObjectKey> parse_object(std::string_view key);
 std::optional<ObjectKey> parse_object(std::string_view source, std::string_view kind,

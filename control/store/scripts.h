@@ -28,6 +28,7 @@ extern const Script kResignScript;
 extern const Script kLedgerApplyScript;
 extern const Script kLedgerRebuildScript;
 extern const Script kSecretScript;
+extern const Script kMergedStatusScript;
 
 struct ScriptCall {
   std::vector<std::string> keys;

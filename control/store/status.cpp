@@ -104,7 +104,7 @@ asio::awaitable<Status> StatusWriter::write(std::vector<v1::ServiceStatus> statu
   for (v1::ServiceStatus& status : statuses) {
     status.mutable_header()->set_major(kMajor);
     status.mutable_header()->set_minor(kMinor);
-    status.set_gateway(gateway_ == keys::kMergedStatus ? std::string() : gateway_);
+    status.set_gateway(gateway_);
     wanted[keys::status(gateway_, status.source(), status.namespace_(), status.name())] =
         encode(status);
   }

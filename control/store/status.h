@@ -39,9 +39,9 @@ struct StatusKey {
 boost::asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> read_statuses(
     Redis& redis, std::string gateway, std::vector<StatusKey> services);
 
+// One gateway's own statuses; those of all together: merged_status.h.
 class StatusWriter {
  public:
-  // `gateway` is this gateway's name, or "-" to write merged statuses.
   StatusWriter(Redis& redis, std::string gateway);
   // Makes the statuses in Redis these: writes what differs from the last call, deletes what is
   // gone.

@@ -80,6 +80,10 @@ TEST_F(AclTest, ControlDoesAllItsWork) {
   status.set_name("web");
   EXPECT_TRUE(run(writer.write({status})));
   EXPECT_TRUE(run(writer.write({})));
+  MergedStatusWriter merged(control);
+  EXPECT_TRUE(run(merged.recall()));
+  EXPECT_TRUE(run(merged.write(lead.leader(), {status})));
+  EXPECT_TRUE(run(merged.write(lead.leader(), {})));
   EXPECT_TRUE(run(lead.resign()));
 
   Recorder seen;
@@ -129,6 +133,10 @@ TEST_F(AclTest, AnAgentWritesItsOwnSourceOnly) {
   EXPECT_FALSE(run(manual_one.upsert({service("web")})));
   EXPECT_FALSE(run(agent.command({"DEL", "sluice:1:ledger"})));
   EXPECT_TRUE(run(read_statuses(agent, "-", {{"cluster-1", "default", "web-0"}})));
+  EXPECT_TRUE(run(read_addresses(agent, {*IpAddress::parse("192.0.2.1")})));
+  for (const char* id : {"0-0", "1-1"})
+    EXPECT_TRUE(run(agent.command({"XREAD", "STREAMS", "sluice:1:statuses:cluster-1", id})));
+  EXPECT_FALSE(run(agent.command({"DEL", "sluice:1:statuses:cluster-1"})));
 }
 
 TEST_F(AclTest, TheSecretIsForControlsAlone) {

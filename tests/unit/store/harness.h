@@ -19,6 +19,7 @@
 #include "control/store/keys.h"
 #include "control/store/lead.h"
 #include "control/store/ledger.h"
+#include "control/store/merged_status.h"
 #include "control/store/objects.h"
 #include "control/store/publisher.h"
 #include "control/store/reader.h"
@@ -28,6 +29,7 @@
 #include "control/store/secret.h"
 #include "control/store/source_hash.h"
 #include "control/store/status.h"
+#include "control/store/status_feed.h"
 #include "tests/support/redis_server.h"
 
 namespace sluice::store {

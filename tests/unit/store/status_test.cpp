@@ -36,17 +36,6 @@ TEST_F(StatusTest, WrittenOnlyOnChangeAndDeletedWhenGone) {
   EXPECT_EQ(found->begin()->second.gateway(), "gw-1");
 }
 
-TEST_F(StatusTest, MergedStatusesHaveAPlaceOfTheirOwn) {
-  StatusWriter own(redis, "gw-1");
-  StatusWriter merged(redis, std::string(keys::kMergedStatus));
-  ASSERT_TRUE(run(own.write({status("a", "192.0.2.1")})));
-  ASSERT_TRUE(run(merged.write({status("a", "192.0.2.2")})));
-  const auto found = run(read_statuses(redis, "-", {{kManualSource, "default", "a"}}));
-  ASSERT_EQ(found->size(), 1u);
-  EXPECT_EQ(found->begin()->second.addresses(0), "192.0.2.2");
-  EXPECT_EQ(found->begin()->second.gateway(), "");
-}
-
 TEST_F(StatusTest, APresenceEndsAndTheGatewayIsListedAsGone) {
   v1::GatewayPresence presence;
   presence.set_name("gw-1");
