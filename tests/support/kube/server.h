@@ -67,7 +67,7 @@ class Server {
 
   // Ends every watch: with the last chunk, or by cutting the connection.
   void drop_watches(bool cut = true);
-  void drop_connections();
+  void drop_connections();  // Of the TLS port.
   // Closes everything; listens again after `down`, with the same objects and no history, as a
   // restarted kube-apiserver's watch cache.
   void restart(std::chrono::milliseconds down = {});
@@ -80,8 +80,9 @@ class Server {
   };
   Counters counters() const;
 
+  struct State;  // server_state.h
+
  private:
-  struct State;
   std::shared_ptr<State> state_;
 };
 

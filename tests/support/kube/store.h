@@ -26,6 +26,7 @@ class value;
 
 namespace sluice::test::kube {
 
+struct Allocator;
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 struct Stored {
@@ -34,7 +35,8 @@ struct Stored {
   std::string uid;
   std::uint64_t version = 0;
   Labels labels;
-  std::string json;  // The whole object, kind and apiVersion first.
+  bool deleting = false;  // Has a deletionTimestamp.
+  std::string json;       // The whole object, kind and apiVersion first.
 };
 using StoredPtr = std::shared_ptr<const Stored>;
 using Objects = std::map<std::string, StoredPtr, std::less<>>;  // By "namespace/name" or "name".
@@ -119,19 +121,26 @@ class Store {
   const std::deque<Write>& writes() const { return writes_; }
 
  private:
-  friend class StoreWrite;
   struct Saved;
+  struct Draft;  // A write on its way (store_write.cpp).
 
   void bootstrap();
   StoredPtr commit(const Resource& resource, ChangeType type, boost::json::object object,
                    const StoredPtr& before);
-  Answer replace(const Place& place, const StoredPtr& before, boost::json::object wanted,
-                 const WriteOptions& options, bool may_be_unconditional);
-  Answer apply(const Place& place, const std::string& body, const WriteOptions& options);
   Answer create_object(const Place& place, boost::json::object object, const WriteOptions& options);
-  void erase(const Resource& resource, const StoredPtr& object);
-  void remove_dependents(const Resource& resource, const Stored& owner);
+  Answer replace(const Place& place, Draft draft, const WriteOptions& options);
+  Answer patched(const Place& place, PatchType type, const std::string& body,
+                 const WriteOptions& options);
+  Answer apply(const Place& place, const std::string& body, const WriteOptions& options);
+  Answer removed(const Place& place, const std::string& body);
+  Answer mark_deleted(const Place& place, const StoredPtr& before, boost::json::object object);
   Answer check_namespace(const Place& place) const;
+  // Ends an object's life, and what it owned; the object as it was last.
+  StoredPtr erase(const Resource& resource, const StoredPtr& before, boost::json::object object);
+  void remove_dependents(const Stored& owner);
+  void empty_namespace(const std::string& ns);
+  bool node_port_in_use(int port, const Place& but) const;
+  Allocator allocator_for(const Place& place);  // `place` must outlive it.
   Answer log(const char* verb, const Place& place, const WriteOptions& options, Answer answer);
 
   std::size_t history_limit_;
