@@ -47,7 +47,8 @@ struct Store::Saved {
   std::uint64_t version = 0;
 };
 
-Store::Store(std::size_t history) : history_limit_(history), version_(kFirstVersion) {
+Store::Store(std::size_t history)
+    : history_limit_(history), version_(kFirstVersion), oldest_(kFirstVersion) {
   for (const Resource& entry : resources()) objects_[&entry];
   bootstrap();
 }
