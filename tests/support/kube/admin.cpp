@@ -134,6 +134,7 @@ Answer replay(Server& server, const json::object& body) {
   if (replay == nullptr) return bad_request("no recordings are served");
   if (!text(body, "stage").empty()) replay->stage(text(body, "stage"));
   if (body.contains("hold_at")) replay->hold_at(count(body, "hold_at", 0));
+  server.wake_watches();
   return ok();
 }
 
@@ -178,8 +179,7 @@ Answer admin(Server::State& state, const Request& request) {
   }
   if (what == "save") return state.store.save(text(body, "name")), ok();
   if (what == "restore") {
-    if (!state.store.restore(text(body, "name"))) return bad_request("nothing saved by that name");
-    server.drop_connections();
+    if (!server.restore(text(body, "name"))) return bad_request("nothing saved by that name");
     return ok({{"resourceVersion", state.store.version()}});
   }
   if (what == "certificate") return certificate(server, text(body, "kind"));

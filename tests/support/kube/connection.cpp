@@ -72,6 +72,40 @@ std::string head_of(const Answer& answer, bool gzip, bool chunked, std::size_t l
   return head + "\r\n";
 }
 
+// A list whose items never end, or a watch whose one event never ends: how it begins, how it goes
+// on.
+void endless_text(const ResourcePath& path, bool watch, std::string& first, std::string& item) {
+  const bool known = path.place.resource != nullptr;
+  const std::string kind = known ? std::string(path.place.resource->kind) : "Service";
+  const std::string version = known ? api_version(*path.place.resource) : "v1";
+  const Answer answer;
+  if (watch) {
+    first = R"({"type":"ADDED","object":{"kind":")" + kind + R"(","apiVersion":")" + version +
+            R"(","metadata":{"name":"endless","annotations":{"a":")";
+    item = std::string(kChunk, 'a');
+  } else {
+    first = R"({"kind":")" + kind + R"(List","apiVersion":")" + version +
+            R"(","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"endless"}})";
+    while (item.size() < kChunk) item += R"(,{"metadata":{"name":"endless"}})";
+  }
+  first = head_of(answer, false, true, 0) + chunk(first);
+  item = chunk(item);
+}
+
+Answer asked_for(const Fault& fault, const ResourcePath& path) {
+  Answer answer;
+  if (fault.status == 401) {
+    answer = unauthorized();
+  } else if (fault.status == 403 && path.place.resource != nullptr) {
+    answer = forbidden(*path.place.resource, path.place.name, "as the test asks");
+  } else {
+    answer = failure(fault.status, fault.status == 429 ? "TooManyRequests" : "InternalError",
+                     "an error on the server, as the test asks");
+  }
+  answer.retry_after_s = fault.retry_after_s;
+  return answer;
+}
+
 template <class Stream>
 class OneConnection : public Connection,
                       public std::enable_shared_from_this<OneConnection<Stream>> {
@@ -174,7 +208,8 @@ class OneConnection : public Connection,
     if (request.trusted && !target.path.empty() && target.path[0] == "admin") {
       if (state_->server == nullptr) co_return false;
       const Answer answer = admin(*state_, request);
-      co_return co_await send(whole(answer, false, false));
+      std::string bytes = whole(answer, false, false);
+      co_return co_await send(std::move(bytes));
     }
     const ResourcePath path = resource_path(target);
     const std::string verb = path.place.resource == nullptr ? "" : verb_of(request, target, path);
@@ -204,7 +239,8 @@ class OneConnection : public Connection,
     count(verb, outcome);
     if (outcome.watch) co_return co_await watch(std::move(*outcome.watch));
     const bool head = request.method == "HEAD";
-    co_return co_await send(whole(outcome.answer, outcome.list && request.gzip, head));
+    std::string bytes = whole(outcome.answer, outcome.list && request.gzip, head);
+    co_return co_await send(std::move(bytes));
   }
 
   void count(const std::string& verb, const Outcome& outcome) {
@@ -326,23 +362,19 @@ class OneConnection : public Connection,
   asio::awaitable<bool> misbehave(const Fault& fault, const ResourcePath& path,
                                   const std::string& verb) {
     Answer answer;
+    std::string bytes = "SSH-2.0-OpenSSH_9.2\r\n\xff\xfe\r\n";
     switch (fault.kind) {
-      case Fault::Kind::kStatus: {
-        answer =
-            fault.status == 401 ? unauthorized()
-            : fault.status == 403 && path.place.resource != nullptr
-                ? forbidden(*path.place.resource, path.place.name, "as the test asks")
-                : failure(fault.status, fault.status == 429 ? "TooManyRequests" : "InternalError",
-                          "an error on the server, as the test asks");
-        answer.retry_after_s = fault.retry_after_s;
+      case Fault::Kind::kStatus:
+        answer = asked_for(fault, path);
+        bytes = whole(answer, false, false);
         ++state_->counters.refused;
-        co_return co_await send(whole(answer, false, false));
-      }
+        co_return co_await send(std::move(bytes));
       case Fault::Kind::kGarbage:
         answer.body = "\x01\x02{\"kind\":[[[}}}, garbage\n";
-        co_return co_await send(whole(answer, false, false));
+        bytes = whole(answer, false, false);
+        co_return co_await send(std::move(bytes));
       case Fault::Kind::kNotHttp:
-        co_await send("SSH-2.0-OpenSSH_9.2\r\n\xff\xfe\r\n");
+        co_await send(std::move(bytes));
         co_return false;
       case Fault::Kind::kHang:
         watch_for_end();
@@ -357,23 +389,10 @@ class OneConnection : public Connection,
   }
 
   asio::awaitable<bool> endless(const ResourcePath& path, const std::string& verb) {
-    const std::string kind =
-        path.place.resource == nullptr ? "Service" : std::string(path.place.resource->kind);
-    const std::string version =
-        path.place.resource == nullptr ? "v1" : api_version(*path.place.resource);
     std::string first, item;
-    if (verb == "watch") {  // One event that never ends.
-      first = R"({"type":"ADDED","object":{"kind":")" + kind + R"(","apiVersion":")" + version +
-              R"(","metadata":{"name":"endless","annotations":{"a":")";
-      item = std::string(kChunk, 'a');
-    } else {
-      first = R"({"kind":")" + kind + R"(List","apiVersion":")" + version +
-              R"(","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"endless"}})";
-      while (item.size() < kChunk) item += R"(,{"metadata":{"name":"endless"}})";
-    }
-    if (!co_await send(head_of(Answer{}, false, true, 0) + chunk(first))) co_return false;
-    const std::string more = chunk(item);
-    while (co_await send(more)) {
+    endless_text(path, verb == "watch", first, item);
+    if (!co_await send(std::move(first))) co_return false;
+    while (co_await send(item)) {
     }
     co_return false;
   }
@@ -406,11 +425,15 @@ void accept_connections(std::shared_ptr<Server::State> state, bool plain) {
           if (error) continue;
           if (plain) {
             auto one = std::make_shared<OneConnection<tcp::socket>>(state, std::move(socket));
-            asio::co_spawn(state->executor, one->run(), asio::detached);
+            // It keeps the connection until it has begun and holds itself.
+            asio::co_spawn(
+                state->executor, [one] { return one->run(); }, asio::detached);
           } else {
             auto one = std::make_shared<OneConnection<TlsStream>>(
                 state, TlsStream(std::move(socket), *state->tls));
-            asio::co_spawn(state->executor, one->run(), asio::detached);
+            // It keeps the connection until it has begun and holds itself.
+            asio::co_spawn(
+                state->executor, [one] { return one->run(); }, asio::detached);
           }
         }
       },

@@ -31,17 +31,14 @@ std::uint64_t version_in(std::string_view text) {
 
 // The pieces of a stream: one for each event of its body, so that a hold falls between events.
 void split_events(const std::string& bytes, std::vector<Replay::Piece>& pieces) {
-  constexpr std::string_view kStart = "{\"type\":\"";
-  std::size_t begin = 0;
+  // An event begins a chunk: its chunk's length line goes with it.
+  constexpr std::string_view kStart = "\r\n{\"type\":\"";
+  std::size_t begin = 0, event = bytes.find(kStart);
   while (begin < bytes.size()) {
-    // An event begins a chunk: its chunk's length line goes with it.
-    std::size_t next = bytes.find(kStart, begin + kStart.size() + 8);
-    if (next != std::string::npos) {
-      next = bytes.rfind("\r\n", next - 3);
-      next = next == std::string::npos || next < begin ? bytes.size() : next + 2;
-    } else {
-      next = bytes.size();
-    }
+    const std::size_t after = event == std::string::npos ? event : bytes.find(kStart, event + 2);
+    const std::size_t next =
+        after == std::string::npos ? bytes.size() : bytes.rfind("\r\n", after - 1) + 2;
+    event = after;
     std::string piece = bytes.substr(begin, next - begin);
     pieces.push_back({version_in(piece), std::move(piece)});
     begin = next;

@@ -182,6 +182,16 @@ void Server::drop_watches(bool cut) {
   }
 }
 
+void Server::wake_watches() {
+  for (Connection* connection : state_->connections) connection->wake();
+}
+
+bool Server::restore(const std::string& name) {
+  if (!state_->store.restore(name)) return false;
+  drop_connections();
+  return true;
+}
+
 void Server::drop_connections() {
   state_->drop_connections();
 }

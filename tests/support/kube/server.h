@@ -65,6 +65,10 @@ class Server {
   Faults& faults();
   Replay* replay();  // nullptr without recordings.
 
+  // After a change of Replay's hold.
+  void wake_watches();
+  // The objects and resourceVersion of Store::save; connections are dropped.
+  bool restore(const std::string& name);
   // Ends every watch: with the last chunk, or by cutting the connection.
   void drop_watches(bool cut = true);
   void drop_connections();  // Of the TLS port.
