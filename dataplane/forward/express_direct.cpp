@@ -237,6 +237,7 @@ template <typename Family>
 void Express<Family>::send_fresh(const ExpressContext& context, Table& table, NatFlows<Family>& nat,
                                  std::uint64_t& rest) {
   choose_backends(context, fresh_, fresh_count_);
+  for (unsigned k = 0; k < fresh_count_; ++k) table.prefetch_room(buckets_[fresh_[k]]);
   std::uint64_t left = rest;
   Met begun;
   for (unsigned k = 0; k < fresh_count_; ++k) {

@@ -84,6 +84,11 @@ void Express<Family>::propose_ways_back(const ExpressContext& context, const Tab
     table.prefetch(way_back_[k].hash);
     nat.records().prefetch_free(k);
   }
+  for (unsigned k = 0; k < opening_count_; ++k) {
+    if (way_back_[k].id == 0) continue;
+    table.prefetch_room(buckets_[opening_[k]]);
+    table.prefetch_room(way_back_[k].hash);
+  }
 }
 
 // False: not here; but for the order of ports nothing has changed. What can begin no flow is

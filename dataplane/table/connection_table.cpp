@@ -1,5 +1,6 @@
 #include "dataplane/table/connection_table.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -27,7 +28,8 @@ class ConnectionTable<Family>::Reach {
       const auto& resident = table_.table_[from].entries[entry];
       if (!resident.occupied()) continue;
       const std::uint32_t to = table_.alternative(resident.words, from);
-      table_.prefetch({{to, to}});
+      if (on_the_way(to, i)) continue;
+      prefetch_line(&table_.table_[to]);
       add(to, from * Bucket::kEntries + entry, i);
     }
   }
@@ -36,14 +38,30 @@ class ConnectionTable<Family>::Reach {
   unsigned parent(unsigned i) const { return steps_[i].parent; }
 
  private:
-  static constexpr unsigned kParents = 2 + 2 * Bucket::kEntries;  // Whose residents are followed.
-  static constexpr unsigned kBuckets = kParents + 2 * Bucket::kEntries * Bucket::kEntries;
+  // As many moves as a table that is filled to its capacity needs to have room within reach.
+  static constexpr unsigned kLevels = Bucket::kEntries == 4 ? 2 : 5;
+  static constexpr unsigned within(unsigned levels) {  // Buckets that many moves lead to, at most.
+    unsigned sum = 0;
+    for (unsigned level = 0, width = 2; level <= levels; ++level, width *= Bucket::kEntries) {
+      sum += width;
+    }
+    return sum;
+  }
+  static constexpr unsigned kParents = within(kLevels - 1);  // Whose residents are followed.
+  static constexpr unsigned kBuckets = within(kLevels);
   struct Step {
     std::uint32_t bucket;
     Slot resident;
     unsigned parent;
   };
 
+  // A way that came back to a bucket would move its residents where they do not belong.
+  bool on_the_way(std::uint32_t bucket, unsigned i) const {
+    for (; steps_[i].bucket != bucket; i = steps_[i].parent) {
+      if (steps_[i].resident == kNoSlot) return false;
+    }
+    return true;
+  }
   void add(std::uint32_t bucket, Slot resident, unsigned parent) {
     steps_[count_++] = {bucket, resident, parent};
   }
@@ -55,8 +73,8 @@ class ConnectionTable<Family>::Reach {
 
 namespace {
 
-static_assert(FlowSearchLayout::kEntries == FlowBucket<Ipv4>::kEntries &&
-              FlowSearchLayout::kEntries == FlowBucket<Ipv6>::kEntries);
+static_assert(FlowSearchLayout::kBucketWords * 8 == sizeof(FlowBucket<Ipv4>) &&
+              FlowSearchLayout::kBucketWords * 8 == sizeof(FlowBucket<Ipv6>));
 static_assert(FlowSearchLayout::kVipMask == flow_meta::kVipMask);
 static_assert(FlowSearchLayout::kStateMask == flow_meta::kStateMask << flow_meta::kStateShift);
 static_assert(FlowSearchLayout::kNoSlot == kNoSlot);
@@ -86,9 +104,10 @@ std::unique_ptr<ConnectionTable<Family>> ConnectionTable<Family>::create(
   if (capacity == 0) capacity = 1;
   std::unique_ptr<ConnectionTable> made(new (std::nothrow) ConnectionTable);
   if (made == nullptr) return nullptr;
-  // Four slots a bucket, 4/3 slots a flow: a bucket for every three flows. Two at least, so that a
-  // flow's two candidates differ.
-  const std::size_t buckets = capacity <= 3 ? 2 : (capacity + 2) / 3;
+  // 4/3 slots a flow; two buckets at least, so that a flow's two candidates differ.
+  constexpr std::size_t kFlowsPerFourBuckets = 3 * Bucket::kEntries;
+  const std::size_t buckets =
+      std::max<std::size_t>(2, (4 * capacity + kFlowsPerFourBuckets - 1) / kFlowsPerFourBuckets);
   made->search_ = flow_search<Family>(set);
   made->bytes_ = buckets * sizeof(Bucket);
   made->memory_ = std::move(memory);
@@ -167,7 +186,6 @@ Slot ConnectionTable<Family>::make_room(Hash hash) {
       reach.follow(i);
       continue;
     }
-    // All buckets on the way here were full, so this one is none of them: the moves make no cycle.
     for (unsigned step = i; reach.resident(step) != kNoSlot; step = reach.parent(step)) {
       move(reach.resident(step), free);
       free = reach.resident(step);
@@ -175,6 +193,17 @@ Slot ConnectionTable<Family>::make_room(Hash hash) {
     return free;
   }
   return kNoSlot;
+}
+
+template <typename Family>
+void ConnectionTable<Family>::prefetch_ways_out(Hash hash) const {
+  if (empty_at_home(hash) != kNoSlot) [[likely]]
+    return;
+  for (const std::uint32_t bucket : hash.bucket) {
+    for (const auto& resident : table_[bucket].entries) {
+      prefetch_line(&table_[alternative(resident.words, bucket)]);
+    }
+  }
 }
 
 template <typename Family>
@@ -288,8 +317,7 @@ bool ConnectionTable<Family>::sweep(std::size_t buckets, Expired expired, void* 
 
 template <typename Family>
 void ConnectionTable<Family>::sweep_bucket(std::uint32_t bucket, Expired expired, void* context) {
-  const std::uint32_t ahead = bucket + 4 < bucket_count_ ? bucket + 4 : bucket;
-  prefetch({{ahead, ahead}});
+  if (bucket + 4 < bucket_count_) prefetch_line(&table_[bucket + 4]);
   for (unsigned i = 0; i < Bucket::kEntries; ++i) {
     if (!table_[bucket].entries[i].occupied()) continue;
     const Slot slot = bucket * Bucket::kEntries + i;

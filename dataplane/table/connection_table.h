@@ -6,12 +6,13 @@
 // so
 //   that a later process could take it over from a file.
 // Units: Ticks (half seconds); ages are kept as 16 bits of Ticks, timers are below 2^15.
-// Shapes: IPv4 entry 16 bytes, bucket one 64-byte line of four; IPv6 entry 32 bytes, bucket two
-// adjacent
-//   lines of four entries. At least 4/3 slots per tracked flow; slot = 4 * bucket + position.
-// Bounds: no allocation, no division. find() reads two buckets; insert() at most 42 (its two, the 8
-// that
-//   their residents could move to, the 32 of those residents), and moves at most two entries.
+// Shapes: a bucket is one 64-byte line: four IPv4 entries of 16 bytes, or two IPv6 entries of 32. A
+//   look-up reads two lines in either family; IPv6 needs more moves to fill as well, and insertions
+//   that move anything are rare. At least 4/3 slots per tracked flow; slot = entries of a bucket *
+//   bucket + position.
+// Bounds: no allocation, no division. insert() reads at most 42 lines and moves two entries (IPv4:
+//   its two buckets, the 8 that their residents could move to, the 32 of those residents), or 126
+//   and five (IPv6).
 // Errors: a full table refuses the insertion (kNoSlot); nothing else changes.
 #pragma once
 
@@ -128,6 +129,13 @@ class ConnectionTable {
   Slot insert(const FlowWords<Family>& key, Hash hash, FlowLink link, FlowState state, Ticks now,
               Evicted evicted, void* context);
 
+  // Of keys that will be inserted, their buckets loaded: begins to load what the insertion will
+  // read besides. With two entries a bucket, one in ten has to move a resident at 80 % of capacity;
+  // with four, too few to look.
+  void prefetch_room(Hash hash) const {
+    if constexpr (Bucket::kEntries == 2) prefetch_ways_out(hash);
+  }
+
   FlowLink link(Slot slot) const { return flow_meta::link(at(slot).meta()); }
   FlowState state(Slot slot) const { return at(slot).state(); }
   std::uint16_t age(Slot slot) const { return flow_meta::age(at(slot).meta()); }
@@ -173,8 +181,12 @@ class ConnectionTable {
 
   ConnectionTable() = default;
   Hash hash_words(const Words& key) const;
-  FlowEntry<Family>& at(Slot slot) { return table_[slot / 4].entries[slot % 4]; }
-  const FlowEntry<Family>& at(Slot slot) const { return table_[slot / 4].entries[slot % 4]; }
+  FlowEntry<Family>& at(Slot slot) {
+    return table_[slot / Bucket::kEntries].entries[slot % Bucket::kEntries];
+  }
+  const FlowEntry<Family>& at(Slot slot) const {
+    return table_[slot / Bucket::kEntries].entries[slot % Bucket::kEntries];
+  }
   static Entry unpack(const Words& words);
   static void add(Count& count, std::uint32_t delta) {
     count.store(count.load(std::memory_order_relaxed) + delta, std::memory_order_relaxed);
@@ -186,6 +198,7 @@ class ConnectionTable {
   Slot weak_within_reach(Hash hash, Ticks now) const;
   Slot make_way(Hash hash, Ticks now, Evicted evicted, void* context);
   Slot make_room(Hash hash);
+  void prefetch_ways_out(Hash hash) const;
   Slot empty_slot(std::uint32_t bucket) const;
   Slot empty_at_home(Hash hash) const;
   void move(Slot from, Slot to);
@@ -224,11 +237,7 @@ inline typename ConnectionTable<Family>::Hash ConnectionTable<Family>::hash_word
 
 template <typename Family>
 inline void ConnectionTable<Family>::prefetch(Hash hash) const {
-  for (const std::uint32_t bucket : hash.bucket) {
-    for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
-      prefetch_line(reinterpret_cast<const char*>(&table_[bucket]) + line);
-    }
-  }
+  for (const std::uint32_t bucket : hash.bucket) prefetch_line(&table_[bucket]);
 }
 
 template <typename Family>
@@ -239,7 +248,7 @@ inline Slot ConnectionTable<Family>::find(const Words& words, Hash hash) const {
   for (; found != 0; found &= found - 1) {
     const auto entry_bit = static_cast<unsigned>(std::countr_zero(found));
     const std::uint32_t bucket = entry_bit < 16 ? hash.bucket[0] : hash.bucket[1];
-    const Slot slot = bucket * Bucket::kEntries + entry_bit / 4 % Bucket::kEntries;
+    const Slot slot = bucket * Bucket::kEntries + entry_bit % 16 / 4;
     if (at(slot).occupied()) return slot;
   }
   return kNoSlot;

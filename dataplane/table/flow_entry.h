@@ -1,4 +1,4 @@
-// FlowEntry: how one flow stands in memory, and the search for a key in a bucket of four.
+// FlowEntry: how one flow stands in memory, and the search for a key in a bucket, one 64-byte line.
 //
 // Shapes: 64-bit words, little endian. IPv4, 16 bytes: {client 32, client port 16, VIP port 16}
 // {meta}.
@@ -133,12 +133,12 @@ struct alignas(16) FlowEntry {
 
 template <typename Family>
 struct alignas(64) FlowBucket {
-  static constexpr unsigned kEntries = 4;
+  static constexpr unsigned kEntries = 64 / sizeof(FlowEntry<Family>);
   FlowEntry<Family> entries[kEntries];
 };
 
 static_assert(sizeof(FlowEntry<Ipv4>) == 16 && sizeof(FlowEntry<Ipv6>) == 32);
-static_assert(sizeof(FlowBucket<Ipv4>) == 64 && sizeof(FlowBucket<Ipv6>) == 128);
+static_assert(sizeof(FlowBucket<Ipv4>) == 64 && sizeof(FlowBucket<Ipv6>) == 64);
 static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
 
 // Bit 4 * i is set when entry i holds exactly this key. An empty entry holds the key of zeros:
@@ -163,18 +163,19 @@ template <typename Family>
     const auto* half = reinterpret_cast<const __m128*>(bucket.entries[entry].words.data());
     return _mm_load_ps(reinterpret_cast<const float*>(half + kTwoHalves));
   };
-  // The upper halves of all four last words: state and age.
+  // The upper halves of the last words: state and age.
+  constexpr unsigned kLast = FlowBucket<Family>::kEntries - 1;
   const __m128 first = _mm_unpackhi_ps(last_half(0), last_half(1));
-  const __m128 second = _mm_unpackhi_ps(last_half(2), last_half(3));
+  const __m128 second = _mm_unpackhi_ps(last_half(kLast - 1), last_half(kLast));
   const __m128i upper = _mm_castps_si128(_mm_movehl_ps(second, first));
   constexpr int kState = static_cast<int>(flow_meta::kStateMask << (flow_meta::kStateShift - 32));
   const __m128i state = _mm_and_si128(upper, _mm_set1_epi32(kState));
   const __m128i none = _mm_cmpeq_epi32(state, _mm_setzero_si128());
-  return static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none)));
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none))) & ((2u << kLast) - 1);
 }
 
-// match_scalar() by SSE2: compare 32-bit lanes of all four entries, narrow them to one bit each,
-// and keep the entries all of whose four lanes are equal. Always inlined, so that the key stays in
+// match_scalar() by SSE2: compare 32-bit lanes of all entries, narrow them to one bit each, and
+// keep the entries all of whose four lanes are equal. Always inlined, so that the key stays in
 // registers: a 16-byte load of two words just stored would wait for the store buffer.
 template <typename Family>
 [[gnu::always_inline]] inline std::uint32_t match(const FlowBucket<Family>& bucket,
@@ -192,8 +193,12 @@ template <typename Family>
     if constexpr (!kTwoHalves) return equal;
     return _mm_and_si128(equal, _mm_cmpeq_epi32(_mm_load_si128(half), first));
   };
-  const __m128i lanes = _mm_packs_epi16(_mm_packs_epi32(equal_lanes(0), equal_lanes(1)),
-                                        _mm_packs_epi32(equal_lanes(2), equal_lanes(3)));
+  __m128i lanes = _mm_packs_epi32(equal_lanes(0), equal_lanes(1));
+  if constexpr (kTwoHalves) {
+    lanes = _mm_packs_epi16(lanes, _mm_setzero_si128());
+  } else {
+    lanes = _mm_packs_epi16(lanes, _mm_packs_epi32(equal_lanes(2), equal_lanes(3)));
+  }
   auto bits = static_cast<std::uint32_t>(_mm_movemask_epi8(lanes));
   bits &= bits >> 1;
   bits &= bits >> 2;

@@ -6,8 +6,8 @@
 // Thread: the table's owner. Memory: reads only both candidate buckets of each key.
 // Shapes: see flow_entry.h, whose layout this repeats and connection_table.cpp checks. Key i is
 //   words [i * words of an entry], as flow_words() makes them; candidates [2 * i] and [2 * i + 1]
-//   are its buckets. slots[i] becomes 4 * bucket + entry of the occupied entry with that key, or
-//   ~0.
+//   are its buckets. slots[i] becomes entries of a bucket * bucket + entry of the occupied entry
+//   with that key, or ~0.
 #pragma once
 
 #include <stdint.h>

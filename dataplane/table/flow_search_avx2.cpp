@@ -23,7 +23,7 @@ using Layout = FlowSearchLayout;
 [[gnu::always_inline]] inline uint32_t all_of_four(uint32_t bits) {
   bits &= bits >> 1;
   bits &= bits >> 2;
-  return bits & 0x11111111;
+  return bits & 0x1111;
 }
 
 template <unsigned kWords>
@@ -54,34 +54,27 @@ template <unsigned kWords>
   return bits & bits >> 1 & 0x5555;
 }
 
-// Narrows each entry's four words to four bits, two in either half of the register.
-[[gnu::always_inline]] inline uint32_t match_bucket_ipv6(const uint64_t* bucket, __m256i key,
-                                                         __m256i keep) {
+// Four bits per entry: narrows each entry's four words to four bits, two in either half of the
+// register.
+[[gnu::always_inline]] inline uint32_t match_ipv6(const uint64_t* first, const uint64_t* second,
+                                                  __m256i key, __m256i keep) {
   const auto pair = [&](const uint64_t* entries) {
     return _mm256_packs_epi32(equal_words(entries, key, keep), equal_words(entries + 4, key, keep));
   };
-  const uint32_t bits = bits_of(_mm256_packs_epi16(pair(bucket), pair(bucket + 8)));
-  return bits & bits >> 16 & 0xffff;
-}
-
-// Four bits per entry.
-[[gnu::always_inline]] inline uint32_t match_ipv6(const uint64_t* first, const uint64_t* second,
-                                                  __m256i key, __m256i keep) {
-  return all_of_four(match_bucket_ipv6(first, key, keep) | match_bucket_ipv6(second, key, keep)
-                                                               << 16);
+  const uint32_t bits = bits_of(_mm256_packs_epi16(pair(first), pair(second)));
+  return all_of_four(bits & bits >> 16 & 0xffff);
 }
 
 template <unsigned kWords>
 [[gnu::always_inline]] inline void search(const void* buckets, const uint64_t* keys,
                                           const uint32_t* candidates, unsigned count,
                                           uint32_t* slots) {
-  constexpr unsigned kBucketWords = Layout::kEntries * kWords;
   const auto* words = static_cast<const uint64_t*>(buckets);
   const __m256i keep = kept_bits<kWords>();
   for (unsigned i = 0; i < count; ++i, keys += kWords, candidates += 2) {
     const __m256i key = broadcast_key<kWords>(keys);
-    const uint64_t* first = words + uint64_t{candidates[0]} * kBucketWords;
-    const uint64_t* second = words + uint64_t{candidates[1]} * kBucketWords;
+    const uint64_t* first = words + uint64_t{candidates[0]} * Layout::kBucketWords;
+    const uint64_t* second = words + uint64_t{candidates[1]} * Layout::kBucketWords;
     if constexpr (kWords == 2) {
       slots[i] = first_occupied<2, 2>(words, candidates, match_ipv4(first, second, key, keep));
     } else {

@@ -13,7 +13,7 @@ namespace sluice {
 namespace {
 
 struct FlowSearchLayout {
-  static constexpr unsigned kEntries = 4;
+  static constexpr unsigned kBucketWords = 8;                    // One 64-byte line.
   static constexpr uint64_t kVipMask = (uint64_t{1} << 20) - 1;  // Of the last word: key.
   static constexpr uint64_t kStateMask = uint64_t{7} << 45;      // Of the last word: 0 is empty.
   static constexpr uint32_t kNoSlot = ~uint32_t{0};
@@ -26,10 +26,11 @@ template <unsigned kWords, unsigned kBits>
 [[gnu::always_inline]] inline uint32_t first_occupied(const uint64_t* buckets,
                                                       const uint32_t* candidates, uint32_t found) {
   using Layout = FlowSearchLayout;
+  constexpr unsigned kEntries = Layout::kBucketWords / kWords;
   for (; found != 0; found &= found - 1) {
     const unsigned entry = static_cast<unsigned>(__builtin_ctz(found)) / kBits;
-    const uint32_t bucket = candidates[entry / Layout::kEntries];
-    const uint32_t slot = bucket * Layout::kEntries + entry % Layout::kEntries;
+    const uint32_t bucket = candidates[entry / kEntries];
+    const uint32_t slot = bucket * kEntries + entry % kEntries;
     if ((buckets[uint64_t{slot} * kWords + kWords - 1] & Layout::kStateMask) != 0) return slot;
   }
   return Layout::kNoSlot;

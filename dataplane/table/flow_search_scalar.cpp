@@ -15,7 +15,8 @@ void search(const void* buckets, const uint64_t* keys, const uint32_t* candidate
   for (unsigned i = 0; i < count; ++i, candidates += 2) {
     // Both buckets at once: which of the two holds a flow is a coin toss that no predictor learns.
     const uint32_t found = match_scalar<Family>(table[candidates[0]], key[i]) |
-                           match_scalar<Family>(table[candidates[1]], key[i]) << 16;
+                           match_scalar<Family>(table[candidates[1]], key[i])
+                               << 4 * FlowBucket<Family>::kEntries;
     slots[i] = first_occupied<kWords, 4>(table->entries->words.data(), candidates, found);
   }
 }

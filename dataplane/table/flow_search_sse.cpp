@@ -14,8 +14,9 @@ void search(const void* buckets, const uint64_t* keys, const uint32_t* candidate
   const auto* key = reinterpret_cast<const FlowWords<Family>*>(keys);  // What they are.
   for (unsigned i = 0; i < count; ++i, candidates += 2) {
     // Both buckets at once: which of the two holds a flow is a coin toss that no predictor learns.
-    const uint32_t found = match<Family>(table[candidates[0]], key[i]) |
-                           match<Family>(table[candidates[1]], key[i]) << 16;
+    const uint32_t found =
+        match<Family>(table[candidates[0]], key[i]) | match<Family>(table[candidates[1]], key[i])
+                                                          << 4 * FlowBucket<Family>::kEntries;
     slots[i] = first_occupied<kWords, 4>(table->entries->words.data(), candidates, found);
   }
 }

@@ -70,6 +70,31 @@ TYPED_TEST(ConnectionTableLoad, LosesNothingAtFourFifthsOfCapacity) {
   }
 }
 
+// What a table promises to hold it holds, also when every flow in it has been replaced many times:
+// the moves that make room lose nothing on their way.
+TYPED_TEST(ConnectionTableLoad, HoldsItsCapacityThroughChurn) {
+  constexpr std::uint32_t kCapacity = kTestCapacity<TypeParam>;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    auto table = make_table<TypeParam>(kCapacity, seed);
+    Random random(seed);
+    std::vector<FlowKey<TypeParam>> flows;
+    for (std::uint32_t i = 0; i < kCapacity; ++i) {
+      flows.push_back(random_key<TypeParam>(random));
+      ASSERT_NE(insert(*table, flows[i], i), kNoSlot) << "flow " << i << ", seed " << seed;
+    }
+    for (std::uint32_t i = 0; i < 10 * kCapacity; ++i) {
+      const std::uint32_t at = random.below(kCapacity);
+      const Slot old = find(*table, flows[at]);
+      ASSERT_NE(old, kNoSlot);
+      ASSERT_EQ(table->link(old), FlowLink::backend(at));
+      table->erase(old);
+      flows[at] = random_key<TypeParam>(random);
+      ASSERT_NE(insert(*table, flows[at], at), kNoSlot) << "change " << i << ", seed " << seed;
+    }
+    expect_counts(*table);
+  }
+}
+
 TYPED_TEST(ConnectionTableLoad, AFloodOfWeakFlowsEvictsNoVerifiedOne) {
   constexpr std::uint32_t kCapacity = kTestCapacity<TypeParam>;
   // With room for the whole quota, with little, and filled with verified flows to the last slot in
@@ -157,7 +182,7 @@ TYPED_TEST(ConnectionTableLoad, AFullTableGivesWeakPlacesToNewcomers) {
   // Verified flows come until there is no room but that of weak ones; none of them is refused,
   // since the reach is far beyond the own two buckets.
   while (evictions.weak == 0) ASSERT_TRUE(newcomer(FlowState::established));
-  EXPECT_GT(table->size(), table->slots() * 90 / 100);
+  EXPECT_GT(table->size(), table->slots() * 85 / 100);
   while (evictions.weak < 1000) ASSERT_TRUE(newcomer(FlowState::established));
   EXPECT_EQ(table->weak(), kWeak - evictions.weak);
   // A weak one as well, below the quota.

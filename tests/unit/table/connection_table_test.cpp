@@ -77,7 +77,8 @@ TYPED_TEST(ConnectionTableTest, FlowsWithEqualHashesAreToldApart) {
   auto table = make_table<TypeParam>(300);
   const auto wanted = table->hash(numbered_key<TypeParam>(0));
   std::vector<FlowKey<TypeParam>> keys;
-  for (std::uint32_t n = 0; keys.size() < 9; ++n) {
+  constexpr std::uint32_t kRoom = 2 * FlowBucket<TypeParam>::kEntries;
+  for (std::uint32_t n = 0; keys.size() <= kRoom; ++n) {
     const auto key = numbered_key<TypeParam>(n);
     const auto hash = table->hash(key);
     ASSERT_NE(hash.bucket[0], hash.bucket[1]);
@@ -85,11 +86,11 @@ TYPED_TEST(ConnectionTableTest, FlowsWithEqualHashesAreToldApart) {
       keys.push_back(key);
     }
   }
-  // Eight fit into the two buckets; the ninth has nowhere to go and takes nobody's place.
-  for (std::uint32_t i = 0; i < 8; ++i) ASSERT_NE(insert(*table, keys[i], i), kNoSlot);
-  EXPECT_EQ(insert(*table, keys[8], 8), kNoSlot);
-  EXPECT_EQ(find(*table, keys[8]), kNoSlot);
-  for (std::uint32_t i = 0; i < 8; ++i) {
+  // They fill the two buckets; one more has nowhere to go and takes nobody's place.
+  for (std::uint32_t i = 0; i < kRoom; ++i) ASSERT_NE(insert(*table, keys[i], i), kNoSlot);
+  EXPECT_EQ(insert(*table, keys[kRoom], kRoom), kNoSlot);
+  EXPECT_EQ(find(*table, keys[kRoom]), kNoSlot);
+  for (std::uint32_t i = 0; i < kRoom; ++i) {
     const Slot slot = find(*table, keys[i]);
     ASSERT_NE(slot, kNoSlot);
     EXPECT_EQ(table->entry(slot).key, keys[i]);
@@ -132,7 +133,7 @@ TYPED_TEST(ConnectionTableTest, FullRefusesAndLosesNothing) {
   ASSERT_LT(refused, held.size());
   const auto key = numbered_key<TypeParam>(refused);
   EXPECT_EQ(insert(*table, key, 1, FlowState::weak), kNoSlot);
-  table->erase(table->hash(key).bucket[1] * 4);
+  table->erase(table->hash(key).bucket[1] * FlowBucket<TypeParam>::kEntries);
   EXPECT_NE(insert(*table, key, 1), kNoSlot);
 }
 

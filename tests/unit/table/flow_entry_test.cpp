@@ -34,7 +34,7 @@ TYPED_TEST(FlowEntryTest, MatchAgreesWithScalar) {
   for (int i = 0; i < 20000; ++i) {
     const auto key = flow_words<TypeParam>(random_key<TypeParam>(random));
     unsigned expected = 0;
-    for (unsigned e = 0; e < 4; ++e) {
+    for (unsigned e = 0; e < FlowBucket<TypeParam>::kEntries; ++e) {
       auto& words = bucket.entries[e].words;
       words = key;
       words.back() |= random.next() & ~flow_meta::kVipMask;  // Any link, state and age.
@@ -51,9 +51,24 @@ TYPED_TEST(FlowEntryTest, MatchAgreesWithScalar) {
   }
 }
 
+TYPED_TEST(FlowEntryTest, EmptyEntriesAreFound) {
+  constexpr unsigned kEntries = FlowBucket<TypeParam>::kEntries;
+  Random random(3);
+  for (unsigned occupied = 0; occupied < 1u << kEntries; ++occupied) {
+    FlowBucket<TypeParam> bucket;
+    for (unsigned e = 0; e < kEntries; ++e) {
+      auto& words = bucket.entries[e].words;
+      words = flow_words<TypeParam>(random_key<TypeParam>(random));
+      if ((occupied >> e & 1) != 0) words.back() |= flow_meta::pack(0, {}, FlowState::closing, 0);
+    }
+    EXPECT_EQ(empty_entries(bucket), ~occupied & ((1u << kEntries) - 1));
+  }
+}
+
 TYPED_TEST(FlowEntryTest, OnlyTheKeyOfZerosMatchesEmptyEntries) {
   const FlowBucket<TypeParam> bucket{};
-  EXPECT_EQ(match<TypeParam>(bucket, FlowWords<TypeParam>{}), 0x1111u);
+  EXPECT_EQ(match<TypeParam>(bucket, FlowWords<TypeParam>{}),
+            FlowBucket<TypeParam>::kEntries == 4 ? 0x1111u : 0x11u);
   EXPECT_EQ(match<TypeParam>(bucket, flow_words<TypeParam>(numbered_key<TypeParam>(0))), 0u);
   EXPECT_FALSE(bucket.entries[0].occupied());
 }

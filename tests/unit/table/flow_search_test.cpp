@@ -60,7 +60,8 @@ class Twins {
   Slot scan(const FlowKey<Family>& key) const {
     const auto hash = scalar().hash(key);
     for (const std::uint32_t bucket : hash.bucket) {
-      for (Slot slot = bucket * 4; slot < bucket * 4 + 4; ++slot) {
+      constexpr unsigned kEntries = FlowBucket<Family>::kEntries;
+      for (Slot slot = bucket * kEntries; slot < (bucket + 1) * kEntries; ++slot) {
         if (scalar().state(slot) == FlowState::empty) continue;
         if (scalar().entry(slot).key == key) return slot;
       }
@@ -138,15 +139,16 @@ TYPED_TEST(FlowSearchTest, VariantsFindEveryPosition) {
   for (const auto& key : keys) {
     if (const Slot slot = find(twins.scalar(), key); slot != kNoSlot) seen[slot] = true;
   }
-  EXPECT_EQ(seen, std::vector<bool>(8, true));
+  EXPECT_EQ(seen, std::vector<bool>(seen.size(), true));
   if (keys.size() > 64) keys.resize(64);
   twins.expect_agreement(keys);
 }
 
 // The key of zeros equals every empty entry's: only an occupied one counts.
 TYPED_TEST(FlowSearchTest, VariantsFindTheKeyOfZerosOnlyWhereItIs) {
+  constexpr Slot kSlots = 2 * FlowBucket<TypeParam>::kEntries;
   const FlowKey<TypeParam> zeros{};
-  for (Slot hole = 0; hole < 8; ++hole) {
+  for (Slot hole = 0; hole < kSlots; ++hole) {
     Twins<TypeParam> twins(3);
     twins.expect_agreement({zeros});
     Random random(13);
@@ -154,7 +156,7 @@ TYPED_TEST(FlowSearchTest, VariantsFindTheKeyOfZerosOnlyWhereItIs) {
       twins.insert(random_key<TypeParam>(random), FlowLink::backend(1), FlowState::established, 0);
     }
     twins.insert(zeros, FlowLink::backend(0), FlowState::weak, 0);
-    for (Slot slot = 0; slot < 8; ++slot) {
+    for (Slot slot = 0; slot < kSlots; ++slot) {
       if (slot == find(twins.scalar(), zeros)) continue;
       twins.erase(slot);
       twins.expect_agreement({zeros, zeros});
