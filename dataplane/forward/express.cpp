@@ -12,8 +12,13 @@ namespace {
 constexpr unsigned kAhead = 4;  // So many packets before it is read, a packet is loaded.
 
 // Whether this worker is the one for the packet of a translated flow, as far as that is clear.
-bool is_ours(const ExpressContext& context, unsigned p, Mode mode) {
-  return context.config.workers == 1 || (mode == Mode::nat && context.burst.steered[p]);
+template <typename Family>
+bool is_ours(const ExpressContext& context, unsigned p, Mode mode, Be16 client_port) {
+  const PipelineConfig& config = context.config;
+  if (config.workers == 1) return true;
+  if (mode == Mode::nat) return context.burst.steered[p];
+  return dnat_owner<Family>(context.spreading_key, source_in<Family>(context.burst.data[p]),
+                            client_port, config.workers) == config.worker;
 }
 
 }  // namespace
@@ -82,30 +87,21 @@ void Express<Family>::find_vips(const ExpressContext& context, const Table& tabl
     const auto ports = load<std::uint32_t>(frame + kL4<Family>);
     const Be16 port{static_cast<std::uint16_t>(ports >> 16)};
     const VipBlock* vip = vip_[i];
-    std::uint32_t id;
+    FlowWords<Family>& words = words_[kept];
     bool known;
     if (vip != nullptr && ForwardingState::is_vip<Family>(*vip, destination_in<Family>(frame),
                                                           protocol_in<Family>(frame), port))
         [[likely]] {
-      id = vip->id;
-      known = !translates(vip->mode) || is_ours(context, p, vip->mode);
+      const Be16 client_port{static_cast<std::uint16_t>(ports)};
+      known = !translates(vip->mode) || is_ours<Family>(context, p, vip->mode, client_port);
+      set_words<Family>(words, frame + kSource<Family>, ports, vip->id);
     } else {
       vip = nullptr;
-      known = is_reply(context, p, id);
+      known = is_reply(context, p, words);
     }
     if (!known) [[unlikely]] {
       left |= std::uint64_t{1} << p;
       continue;
-    }
-    FlowWords<Family>& words = words_[kept];
-    if constexpr (Family::kAddressBytes == 4) {
-      words[0] = load<std::uint32_t>(frame + kL3 + 12) | std::uint64_t{ports} << 32;
-      words[1] = id;
-    } else {
-      words[0] = load<std::uint64_t>(frame + kL3 + 8);
-      words[1] = load<std::uint64_t>(frame + kL3 + 16);
-      words[2] = ports;
-      words[3] = id;
     }
     buckets_[kept] = table.hash(words);
     table.prefetch(buckets_[kept]);

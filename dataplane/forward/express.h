@@ -38,6 +38,7 @@ struct ExpressContext {
   WorkerCounters& counters;
   Adjacencies& adjacencies;  // Begun.
   const PipelineConfig& config;
+  std::uint64_t spreading_key;    // Of dnat_owner().
   std::uint16_t& tunnel_id;       // Last IPv4 id of a tunnel's packet.
   std::uint32_t& new_flows_left;  // In this burst.
   Ticks now;
@@ -92,7 +93,8 @@ class Express {
     return begun.perhaps(buckets_[i]) && table.find(words_[i], buckets_[i]) != kNoSlot;
   }
   // Of flows that are translated (express_nat.cpp).
-  static bool is_reply(const ExpressContext& context, unsigned p, std::uint32_t& source_id);
+  // False: it is none, or not this worker's. Else the key of its entry.
+  static bool is_reply(const ExpressContext& context, unsigned p, FlowWords<Family>& key);
   void send_translated(const ExpressContext& context, std::uint64_t& rest);
   void find_ways_to_clients(const Routing& routing);
   bool send_translated(const ExpressContext& context, unsigned k);

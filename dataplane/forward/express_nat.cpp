@@ -1,5 +1,7 @@
 // The short way of packets of flows that are translated, both directions: established, nothing
 // ending, no PROXY header in the stream, one family, no overlay.
+#include <bit>
+
 #include "dataplane/forward/express.h"
 #include "dataplane/forward/express_rules.h"
 #include "dataplane/forward/pipeline_rules.h"
@@ -21,20 +23,34 @@ bool is_simple(const NatRecord<Family>& record) {
 
 }  // namespace
 
-// To a NAT source of ours; `source_id`: of its entries.
+// To a NAT source of ours, or from a backend to the client of a DNAT flow.
 template <typename Family>
-bool Express<Family>::is_reply(const ExpressContext& context, unsigned p,
-                               std::uint32_t& source_id) {
-  const NatSources* sources = context.routing.nat_sources.load(std::memory_order_acquire);
-  if (sources == nullptr || (context.config.workers != 1 && !context.burst.steered[p]))
-    return false;
+bool Express<Family>::is_reply(const ExpressContext& context, unsigned p, FlowWords<Family>& key) {
   const std::uint8_t* frame = context.burst.data[p];
-  const std::uint32_t port = host16(load<std::uint16_t>(frame + kL4<Family> + 2));
-  if (port < sources->first_port || port > sources->last_port) return false;
-  const NatSource<Family>* source = find_nat_source<Family>(sources, destination_in<Family>(frame));
-  if (source == nullptr) return false;
-  source_id = source->id(protocol_in<Family>(frame));
-  return true;
+  const std::uint8_t protocol = protocol_in<Family>(frame);
+  const auto ports = load<std::uint32_t>(frame + kL4<Family>);
+  const std::uint32_t port = host16(ports >> 16);
+  const NatSources* sources = context.routing.nat_sources.load(std::memory_order_acquire);
+  if (sources != nullptr && port >= sources->first_port && port <= sources->last_port) {
+    const NatSource<Family>* source =
+        find_nat_source<Family>(sources, destination_in<Family>(frame));
+    if (source != nullptr) {
+      set_words<Family>(key, frame + kSource<Family>, ports, source->id(protocol));
+      return context.config.workers == 1 || context.burst.steered[p];
+    }
+  }
+  if (!context.state.has_dnat()) return false;
+  const typename Family::Address backend = source_in<Family>(frame);
+  const Be16 backend_port{static_cast<std::uint16_t>(ports)};
+  if (!context.state.template is_dnat_endpoint<Family>(backend, protocol, backend_port))
+    return false;
+  set_words<Family>(key, frame + kSource<Family> + Family::kAddressBytes, std::rotl(ports, 16),
+                    dnat_reply_id<Family>(backend, protocol));
+  const PipelineConfig& config = context.config;
+  return config.workers == 1 ||
+         dnat_owner<Family>(context.spreading_key, destination_in<Family>(frame),
+                            Be16{static_cast<std::uint16_t>(ports >> 16)},
+                            config.workers) == config.worker;
 }
 
 // By one longest-prefix match for all of them.
@@ -113,6 +129,8 @@ template <typename Family>
   if (index >= routing.next_hop_count) return false;  // Also of several ways.
   const NextHop hop = routing.hop(index);
   std::uint8_t* frame = burst.data[p];
+  // The key of DNAT's replies has only a number for the backend's address.
+  if (record.dnat() && record.backend.address != source_in<Family>(frame)) return false;
   const std::uint32_t mtu = mtu_towards(routing, hop.port, kNoBackend, context.now);
   if (hop.state != NextHopState::reachable || end_of<Family>(frame) - kL3 > mtu) [[unlikely]]
     return false;
@@ -156,8 +174,8 @@ void Express<Family>::send_translated(const ExpressContext& context, std::uint64
   rest = left;
 }
 
-#define SLUICE_INSTANTIATE(Family)                                                          \
-  template bool Express<Family>::is_reply(const ExpressContext&, unsigned, std::uint32_t&); \
+#define SLUICE_INSTANTIATE(Family)                                                              \
+  template bool Express<Family>::is_reply(const ExpressContext&, unsigned, FlowWords<Family>&); \
   template void Express<Family>::send_translated(const ExpressContext&, std::uint64_t&);
 SLUICE_INSTANTIATE(Ipv4)
 SLUICE_INSTANTIATE(Ipv6)

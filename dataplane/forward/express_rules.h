@@ -8,6 +8,7 @@
 
 #include "dataplane/forward/counters.h"
 #include "dataplane/packet/headers.h"
+#include "dataplane/table/flow_entry.h"
 
 namespace sluice::express_rules {
 
@@ -55,6 +56,25 @@ template <typename Family>
            load<std::uint64_t>(frame + kL3 + 16) != load<std::uint64_t>(frame + kL3 + 32);
   }
 }
+
+// flow_words() of an address in a frame, and of ports as they stand in one.
+template <typename Family>
+[[gnu::always_inline]] inline void set_words(FlowWords<Family>& words, const std::uint8_t* address,
+                                             std::uint32_t ports, std::uint32_t id) {
+  if constexpr (Family::kAddressBytes == 4) {
+    words[0] = load<std::uint32_t>(address) | std::uint64_t{ports} << 32;
+    words[1] = id;
+  } else {
+    words[0] = load<std::uint64_t>(address);
+    words[1] = load<std::uint64_t>(address + 8);
+    words[2] = ports;
+    words[3] = id;
+  }
+}
+
+// Where the source address stands; the destination's follows it.
+template <typename Family>
+inline constexpr std::uint32_t kSource = kL3 + (Family::kAddressBytes == 4 ? 12 : 8);
 
 // A packet towards a backend. The sets are found before the packet is written.
 inline void count_in(VipCounterSet& vip, BackendCounterSet& backend, std::uint64_t bytes) {

@@ -160,6 +160,7 @@ void Pipeline::process(Burst& burst, const ForwardingState& state, const Routing
                                  impl.context.counters,
                                  impl.adjacencies,
                                  impl.context.config,
+                                 impl.context.spreading_key,
                                  impl.context.tunnel_id,
                                  impl.context.new_flows_left,
                                  now};
