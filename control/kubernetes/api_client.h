@@ -120,7 +120,8 @@ class ApiClient {
   boost::asio::awaitable<Opened> stream(StreamRequest request);
 
   const ServerAccess& access() const;
-  void close();  // Kept connections, and whatever waits for an answer (kTransport).
+  // For good: whatever waits for an answer, or asks from now on, fails (kTransport); streams too.
+  void close();
 
  private:
   class Impl;
