@@ -76,7 +76,7 @@ Answer writes(const Store& store) {
   return ok({{"writes", std::move(list)}});
 }
 
-Answer stats(const Server& server, const Load& load, const Store& store) {
+Answer stats(Server& server, const Load& load, const Store& store) {
   const Server::Counters counters = server.counters();
   const Load::Progress progress = load.progress();
   return ok(
@@ -169,7 +169,7 @@ Answer admin(Server::State& state, const Request& request) {
     state.faults.add(std::move(fault));
     return ok();
   }
-  if (what == "clear") return state.faults.clear(), ok();
+  if (what == "clear") return state.faults.clear(), server.wake_watches(), ok();
   if (what == "drop-watches") return server.drop_watches(flag(body, "cut", true)), ok();
   if (what == "drop-connections") return server.drop_connections(), ok();
   if (what == "compact") return state.store.compact(), ok();

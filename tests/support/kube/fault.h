@@ -34,12 +34,19 @@ struct Fault {
 class Faults {
  public:
   void add(Fault fault) { faults_.push_back(std::move(fault)); }
-  void clear() { faults_.clear(); }
+  // Also ends every delay.
+  void clear() {
+    faults_.clear();
+    ++epoch_;
+  }
+  std::uint64_t epoch() const { return epoch_; }
+  std::size_t size() const { return faults_.size(); }
   // The fault that meets this request, counted down; kind kDelay with delay 0: none.
   Fault take(std::string_view target, std::string_view verb);
 
  private:
   std::vector<Fault> faults_;
+  std::uint64_t epoch_ = 0;
 };
 
 }  // namespace sluice::test::kube

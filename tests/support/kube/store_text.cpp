@@ -3,6 +3,8 @@
 #include <ctime>
 #include <random>
 
+#include "tests/support/kube/json_ops.h"
+
 namespace sluice::test::kube {
 namespace {
 
@@ -49,6 +51,15 @@ std::string random_suffix() {
   std::string text(5, 'b');
   for (char& c : text) c = kLetters[generator()() % (sizeof kLetters - 1)];
   return text;
+}
+
+Answer with_object(unsigned status, const std::string& object) {
+  return {status, object + "\n", 0};
+}
+
+bool has_finalizers(const json::object& object) {
+  const json::value* list = at(object, {"metadata", "finalizers"});
+  return list != nullptr && list->is_array() && !list->get_array().empty();
 }
 
 }  // namespace sluice::test::kube

@@ -26,15 +26,6 @@ Place placed(const json::object& object) {
           text_at(object, {"metadata", "namespace"}), text_at(object, {"metadata", "name"})};
 }
 
-Answer with_object(unsigned status, const std::string& object) {
-  return {status, object + "\n", 0};
-}
-
-bool has_finalizers(const json::object& object) {
-  const json::value* list = at(object, {"metadata", "finalizers"});
-  return list != nullptr && list->is_array() && !list->get_array().empty();
-}
-
 FieldWriter writer_of(const Resource& resource, const WriteOptions& options) {
   return {options.manager, options.status ? "status" : "", api_version(resource), now_text()};
 }
@@ -189,7 +180,7 @@ Allocator Store::allocator_for(const Place& place) {
   return {[this](bool ipv6) {
             const std::uint64_t n = ++next_address_;
             const auto byte = [n](int shift) { return std::to_string(n >> shift & 255); };
-            return ipv6 ? "fd00:10:96::" + byte(8) + ":" + byte(0)
+            return ipv6 ? "fd00:10:96::1:" + std::to_string(n % 9999 + 1)
                         : "10." + std::to_string(96 + (n >> 16)) + "." + byte(8) + "." + byte(0);
           },
           [this, &place] {
@@ -367,61 +358,6 @@ Answer Store::apply(const Place& place, const std::string& body, const WriteOpti
                options.force, merged, conflicts);
   if (!conflicts.empty()) return apply_conflict(conflicts);
   return replace(place, {before, std::move(old), std::move(merged), true, false}, options);
-}
-
-Answer Store::remove(const Place& place, const std::string& body) {
-  return log("delete", place, {}, removed(place, body));
-}
-
-Answer Store::removed(const Place& place, const std::string& body) {
-  const StoredPtr before = find(place);
-  if (before == nullptr) return not_found(*place.resource, place.name);
-  if (!body.empty()) {
-    const Result<json::object> options = parse_object(body);
-    if (!options) return bad_request(options.error());
-    const std::string uid = text_at(*options, {"preconditions", "uid"});
-    const std::string version = text_at(*options, {"preconditions", "resourceVersion"});
-    if (!uid.empty() && uid != before->uid) {
-      return conflict(*place.resource, place.name,
-                      "Precondition failed: UID in precondition: " + uid +
-                          ", UID in object meta: " + before->uid);
-    }
-    if (!version.empty() && version != std::to_string(before->version)) {
-      return conflict(*place.resource, place.name);
-    }
-  }
-  json::object object = json::parse(before->json).get_object();
-  if (place.resource->kind == "Namespace" || has_finalizers(object)) {
-    return mark_deleted(place, before, std::move(object));
-  }
-  const std::string uid = before->uid;
-  const StoredPtr last = erase(*place.resource, before, std::move(object));
-  if (place.resource->kind == "Service" || place.resource->kind == "Pod") {
-    return with_object(200, last->json);
-  }
-  json::object details{{"name", place.name}};
-  if (!place.resource->group.empty()) details["group"] = place.resource->group;
-  details["kind"] = place.resource->plural;
-  details["uid"] = uid;
-  const json::object success{{"kind", "Status"},
-                             {"apiVersion", "v1"},
-                             {"metadata", json::object()},
-                             {"status", "Success"},
-                             {"details", std::move(details)}};
-  return with_object(200, json::serialize(success));
-}
-
-Answer Store::mark_deleted(const Place& place, const StoredPtr& before, json::object object) {
-  if (before->deleting) return with_object(200, before->json);
-  json::object& metadata = child(object, "metadata");
-  metadata["deletionTimestamp"] = now_text();
-  metadata["deletionGracePeriodSeconds"] = 0;
-  const bool is_namespace = place.resource->kind == "Namespace";
-  if (is_namespace) child(object, "status")["phase"] = "Terminating";
-  const StoredPtr marked =
-      commit(*place.resource, ChangeType::kModified, std::move(object), before);
-  if (is_namespace) empty_namespace(place.name);
-  return with_object(200, marked->json);
 }
 
 }  // namespace sluice::test::kube
