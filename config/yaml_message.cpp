@@ -114,19 +114,26 @@ class Reader {
 
   void unknown(const YamlNode& node, const std::string& path, const std::string& key,
                const Descriptor* type) {
-    if (options_.unknown == UnknownFields::refuse) {
+    const std::string general = general_path(path);
+    if (!options_.passed_over || !options_.passed_over(general)) {
       note(path, node);
-      error(path, unknown_field_text(type, key));
-      return;
+      const std::string text = unknown_field_text(type, key);
+      if (options_.unknown == UnknownFields::refuse) return error(path, text);
+      if (report_.unknown_errors.size() < options_.max_errors)
+        report_.unknown_errors.push_back(report_.line_of(path, text));
     }
+    if (unknown_seen_.size() < options_.max_unknown && unknown_seen_.insert(general).second) {
+      report_.unknown_fields.push_back(general);
+    }
+  }
+
+  static std::string general_path(const std::string& path) {
     std::string general;
     for (std::size_t i = 0; i < path.size(); ++i) {
       general += path[i];
       if (path[i] == '[') i = path.find(']', i) - 1;
     }
-    if (unknown_seen_.size() < options_.max_unknown && unknown_seen_.insert(general).second) {
-      report_.unknown_fields.push_back(general);
-    }
+    return general;
   }
 
   void read_field(const YamlNode& node, const std::string& path, const FieldDescriptor* field,
@@ -354,11 +361,15 @@ std::string YamlReport::where(const std::string& path) const {
   }
 }
 
-void YamlReport::error_at(const std::string& path, const std::string& text) {
+std::string YamlReport::line_of(const std::string& path, const std::string& text) const {
   std::string line = where(path);
   if (!line.empty()) line += ": ";
   if (!path.empty()) line += path + ": ";
-  errors.push_back(line + text);
+  return line + text;
+}
+
+void YamlReport::error_at(const std::string& path, const std::string& text) {
+  errors.push_back(line_of(path, text));
 }
 
 void read_message(const YamlNode& node, const YamlReadOptions& options, Message* message,

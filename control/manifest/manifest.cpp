@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "config/yaml_message.h"
+#include "control/manifest/passed_over.h"
 #include "control/manifest/show.h"
 #include "control/manifest/validate.h"
 #include "control/model/key.h"
@@ -46,18 +47,31 @@ class Reader {
   Reader(std::string file, const ManifestOptions& options)
       : file_(std::move(file)), options_(options) {}
 
-  void read(const YamlNode& node, int depth = 0) {
+  // What an element of a ServiceList does not say again.
+  struct Inherited {
+    std::string kind;
+    std::string version;
+  };
+
+  void read(const YamlNode& node, int depth = 0, const Inherited& inherited = {}) {
     if (node.kind != YamlNode::Kind::map) {
       return error(node, "expected an object (a map with apiVersion and kind)");
     }
-    const std::string kind = text_of(node, "kind");
-    const std::string version = text_of(node, "apiVersion");
+    std::string kind = text_of(node, "kind");
+    std::string version = text_of(node, "apiVersion");
+    if (kind.empty() && version.empty()) {
+      kind = inherited.kind;
+      version = inherited.version;
+    }
     if (kind.empty())
       return error(node, "kind: is missing; every object needs kind and apiVersion");
     if (version.empty()) {
       return error(node, "apiVersion: is missing; every object needs kind and apiVersion");
     }
-    if (kind.ends_with("List") && node.find("items") != nullptr) return read_list(node, depth);
+    if (kind.ends_with("List") && node.find("items") != nullptr) {
+      kind.resize(kind.size() - 4);
+      return read_list(node, depth, kind.empty() ? Inherited{} : Inherited{kind, version});
+    }
     const auto known = kind_from_name(kind);
     if (!known || group_of(version) != group_of(api_version(*known)))
       return skip(node, kind, version);
@@ -87,12 +101,12 @@ class Reader {
     if (errors_.size() < kMaxErrors) errors_.push_back(std::move(line));
   }
 
-  void read_list(const YamlNode& node, int depth) {
+  void read_list(const YamlNode& node, int depth, const Inherited& inherited) {
     const YamlNode& items = *node.find("items");
     if (items.kind == YamlNode::Kind::null) return;
     if (items.kind != YamlNode::Kind::sequence) return error(items, "items: expected a list");
     if (depth >= kMaxListDepth) return error(items, "items: lists within lists, too deep");
-    for (const YamlNode& item : items.items) read(item, depth + 1);
+    for (const YamlNode& item : items.items) read(item, depth + 1, inherited);
   }
 
   void skip(const YamlNode& node, const std::string& kind, const std::string& version) {
@@ -109,7 +123,9 @@ class Reader {
     object.line = node.mark.line;
     YamlReadOptions options;
     options.file = file_;
-    options.unknown = UnknownFields::collect;
+    options.unknown = options_.validation == FieldValidation::strict ? UnknownFields::refuse
+                                                                     : UnknownFields::collect;
+    options.passed_over = [kind](const std::string& path) { return is_passed_over(kind, path); };
     options.strict_strings = true;
     options.ignored = {"apiVersion", "kind"};
     YamlReport report;
@@ -128,6 +144,9 @@ class Reader {
     const std::string who =
         std::string(kind_name(kind)) + " " + (key.ns.empty() ? "" : key.ns + "/") + key.name;
     for (const std::string& line : report.errors) add_error(named(line, who));
+    if (options_.validation == FieldValidation::warn)
+      for (const std::string& line : report.unknown_errors)
+        manifest_.warnings.push_back(named(line, who));
     if (const auto [at, is_new] = seen_.try_emplace(key, node.mark.line);
         !is_new && !key.name.empty()) {
       error(node, who + " is given twice; first in line " + std::to_string(at->second));

@@ -25,8 +25,13 @@ struct Manifest {
   std::vector<std::string> warnings;    // Skipped kinds and the like: "FILE:LINE: text".
 };
 
+// Of fields that neither Kubernetes nor Sluice has; kubectl's words of --validate. Fields
+// Kubernetes has and Sluice does not use are passed over (passed_over.h).
+enum class FieldValidation { ignore, warn, strict };
+
 struct ManifestOptions {
   std::string default_namespace = "default";
+  FieldValidation validation = FieldValidation::ignore;
   std::string writer;  // For Header.writer, for instance "sluice 0.1.0".
 };
 

@@ -94,6 +94,46 @@ TEST(Manifest, CollectsUnknownFields) {
               ElementsAre("metadata.ownerReferences", "spec.containers[].image"));
 }
 
+TEST(Manifest, FieldsNobodyKnows) {
+  const std::string text =
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p, ownerReferences: []}\n"
+      "spec:\n  containers: [{name: c, image: nginx}]\n  hostnetwork: true\n"
+      "status: {podips: [{ip: 10.0.0.1}], whatever: 1}\n";
+  ManifestOptions options;
+  options.validation = FieldValidation::strict;
+  const auto refused = parse_manifests(text, "f.yaml", options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error(),
+              HasSubstr("f.yaml:6:16: Pod default/p: spec.hostnetwork: there is no "
+                        "such field; did you mean \"hostNetwork\"?"));
+  EXPECT_THAT(refused.error(), HasSubstr("status.podips: there is no such field; did you mean"));
+  EXPECT_THAT(refused.error(), HasSubstr("status.whatever: there is no such field; known here: "));
+  options.validation = FieldValidation::warn;
+  const auto warned = parse_manifests(text, "f.yaml", options);
+  ASSERT_TRUE(warned) << warned.error();
+  EXPECT_THAT(warned->warnings,
+              ElementsAre(HasSubstr("hostnetwork"), HasSubstr("podips"), HasSubstr("whatever")));
+  EXPECT_THAT(warned->objects[0].object.header().unknown_fields(),
+              ElementsAre("metadata.ownerReferences", "spec.containers[].image", "spec.hostnetwork",
+                          "status.podips", "status.whatever"));
+}
+
+// Strict as we are, what a real API server says is right.
+TEST(Manifest, TakesWhatAnApiServerGives) {
+  ManifestOptions options;
+  options.validation = FieldValidation::strict;
+  for (const char* name : {"services.populated", "endpointslices.populated", "endpoints.populated",
+                           "nodes.populated", "pods.populated"}) {
+    const auto text =
+        read_text_file(std::string(SLUICE_FIXTURES) + "/v1.32/list/" + name + ".json");
+    ASSERT_TRUE(text) << text.error();
+    const auto manifest = parse_manifests(*text, name, options);
+    ASSERT_TRUE(manifest) << manifest.error();
+    EXPECT_FALSE(manifest->objects.empty()) << name;
+    EXPECT_THAT(manifest->warnings, IsEmpty());
+  }
+}
+
 TEST(Manifest, NothingIsReturnedIfAnythingIsWrong) {
   const std::string error = error_of(
       std::string(kService) +
@@ -143,7 +183,9 @@ TEST(Examples, AreAllRight) {
     ++files;
     const auto text = read_text_file(entry.path());
     ASSERT_TRUE(text) << text.error();
-    const auto manifest = parse_manifests(*text, entry.path());
+    ManifestOptions options;
+    options.validation = FieldValidation::strict;
+    const auto manifest = parse_manifests(*text, entry.path(), options);
     ASSERT_TRUE(manifest) << manifest.error();
     EXPECT_THAT(manifest->warnings, IsEmpty());
     EXPECT_FALSE(manifest->objects.empty());
