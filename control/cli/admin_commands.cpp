@@ -1,14 +1,16 @@
 #include "control/cli/admin_commands.h"
 
+#include <algorithm>
 #include <iostream>
+#include <utility>
 #include <vector>
 
 #include "config/gateway_config.h"
-#include "control/cli/dataplane_tables.h"
+#include "control/cli/selection.h"
+#include "control/cli/table.h"
 #include "control/manifest/show.h"
 #include "control/store/disk.h"
 #include "control/store/objects.h"
-#include "control/store/publisher.h"
 
 namespace sluice {
 
@@ -21,31 +23,14 @@ int check_config_command(const std::string& file) {
   return kExitOk;
 }
 
-int source_list_command(Context& context) {
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  const auto gateways = context.run(store::list_gateways(**redis));
-  if (!gateways) return fail(gateways.error());
-  const Table table = source_table(*gateways);
-  if (table.empty()) {
-    std::cerr << "No sources found. Is sluice-control running, with this Redis?\n";
-  } else {
-    std::cout << table.text();
-  }
-  return kExitOk;
-}
-
-int source_accept_command(Context& context, const std::string& source) {
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  if (Status s = context.run(store::accept_source(**redis, source)); !s) return fail(s.error());
-  std::cout << "source/" << source << " accepted\n";
-  return kExitOk;
-}
-
 namespace {
 
-Result<std::vector<v1::Object>> manual_from_disk(Context& context) {
+struct Exported {
+  std::vector<v1::Object> objects;
+  bool whole = true;
+};
+
+Result<Exported> from_disk(Context& context, const std::string& source) {
   auto config = context.config();
   if (!config) return Error{config.error()};
   const std::string path = (*config)->control().state_directory() + "/state.pb";
@@ -54,33 +39,42 @@ Result<std::vector<v1::Object>> manual_from_disk(Context& context) {
   if (!loaded->state)
     return Error{loaded->warning.empty() ? path + ": sluice-control has left no copy there"
                                          : loaded->warning};
-  std::vector<v1::Object> objects;
-  for (const v1::DiskSource& source : loaded->state->sources())
-    if (source.marker().source() == kManualSource)
-      objects.insert(objects.end(), source.objects().begin(), source.objects().end());
-  return objects;
+  Exported exported;
+  std::vector<std::string> names;
+  for (const v1::DiskSource& one : loaded->state->sources()) {
+    names.push_back(one.marker().source());
+    if (names.back() == source) exported.objects.assign(one.objects().begin(), one.objects().end());
+  }
+  if (std::ranges::find(names, source) == names.end())
+    return Error{path + ": has no source \"" + source + "\"; there are: " + joined(names, ", ")};
+  return exported;
 }
 
-Result<std::vector<v1::Object>> manual_from_redis(Context& context) {
+Result<Exported> from_redis(Context& context, const std::string& source) {
   auto redis = context.redis();
   if (!redis) return Error{redis.error()};
-  auto listing = context.run(store::list_objects(**redis, kManualSource, v1::KIND_UNSPECIFIED));
+  if (Status s = check_source(context, **redis, source); !s) return Error{s.error()};
+  auto listing = context.run(store::list_objects(**redis, source, v1::KIND_UNSPECIFIED));
   if (!listing) return Error{listing.error()};
   for (const store::Problem& problem : listing->problems) warn(problem.key + ": " + problem.text);
-  std::vector<v1::Object> objects;
-  for (store::StoredObject& stored : listing->objects) objects.push_back(std::move(stored.object));
-  return objects;
+  Exported exported;
+  exported.whole = listing->problems.empty();
+  for (store::StoredObject& stored : listing->objects)
+    exported.objects.push_back(std::move(stored.object));
+  return exported;
 }
 
 }  // namespace
 
-int export_command(Context& context, bool from_disk) {
-  const auto objects = from_disk ? manual_from_disk(context) : manual_from_redis(context);
-  if (!objects) return fail(objects.error());
+int export_command(Context& context, const ExportOptions& options) {
+  const std::string source = options.source.empty() ? kManualSource : options.source;
+  const auto exported =
+      options.from_disk ? from_disk(context, source) : from_redis(context, source);
+  if (!exported) return fail(exported.error());
   std::vector<const v1::Object*> list;
-  for (const v1::Object& object : *objects) list.push_back(&object);
+  for (const v1::Object& object : exported->objects) list.push_back(&object);
   std::cout << documents_yaml(list);
-  return kExitOk;
+  return exported->whole ? kExitOk : fail("not all of source " + source + " could be read");
 }
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// `sluice check`, `source` and `export`.
+// `sluice check` and `export`.
 #pragma once
 
 #include <string>
@@ -10,10 +10,12 @@ namespace sluice {
 // Reads gateway.yaml (`file`, else the one of --config) and says what is wrong with it.
 int check_config_command(const std::string& file);
 
-int source_list_command(Context& context);
-int source_accept_command(Context& context, const std::string& source);
-
-// Objects of source manual as manifests, from Redis or from this gateway's copy on disk.
-int export_command(Context& context, bool from_disk);
+// Objects of a source as manifests that apply takes back to the very same objects, from Redis or
+// from this gateway's copy on disk. What cannot be read is told, and makes it fail.
+struct ExportOptions {
+  std::string source;  // Empty: manual.
+  bool from_disk = false;
+};
+int export_command(Context& context, const ExportOptions& options);
 
 }  // namespace sluice

@@ -1,126 +1,160 @@
 #include "control/cli/apply.h"
 
-#include <chrono>
 #include <iostream>
-#include <map>
 #include <utility>
 
-#include "control/cli/creation.h"
-#include "control/cli/manifest_files.h"
 #include "control/cli/resource.h"
-#include "control/cli/table.h"
-#include "control/store/publisher.h"
+#include "control/cli/wait.h"
+#include "control/manifest/show.h"
 
 namespace sluice {
 namespace {
 
 using store::Change;
 
-// Metadata the user does not write: kept where the object exists, made where it does not.
-Status give_metadata(Context& context, store::Redis& redis, std::vector<v1::Object>* objects) {
-  std::vector<ObjectKey> keys;
-  for (const v1::Object& object : *objects) keys.push_back(key_of(kManualSource, object));
-  auto existing = context.run(store::get_objects(redis, keys));
-  if (!existing) return Error{existing.error()};
-  for (const store::Problem& problem : existing->problems)
-    warn(problem.key + ": " + problem.text + "; it is written anew");
-  std::map<ObjectKey, const v1::Object*> old;
-  for (const auto& stored : existing->objects) old[stored.key] = &stored.object;
-  const auto now = std::chrono::system_clock::now();
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    v1::Object& object = (*objects)[i];
-    if (auto at = old.find(keys[i]); at != old.end()) {
-      set_updated(&object, *at->second);
-    } else {
-      set_created(mutable_metadata_of(&object), now);
-    }
+struct Plan {
+  std::vector<PlannedChange> changes;
+  std::vector<store::StoredObject> pruned;
+};
+
+// Redis, but for a dry run by the client, which does without where it has to.
+Result<store::Redis*> redis_for(Context& context, const ApplyOptions& options) {
+  auto redis = context.redis();
+  if (redis || options.dry_run != "client" || options.prune.prune) return redis;
+  warn(redis.error() + "\nThe manifests are good; whether they change anything is not known.");
+  return static_cast<store::Redis*>(nullptr);
+}
+
+Result<Plan> make_plan(Context& context, store::Redis* redis, std::vector<v1::Object> objects,
+                       const LabelSelector& labels, const ApplyOptions& options) {
+  Plan plan;
+  auto changes = plan_changes(context, redis, std::move(objects));
+  if (!changes) return Error{changes.error()};
+  plan.changes = std::move(*changes);
+  if (!options.prune.prune) return plan;
+  const auto kinds = prune_kinds(options.prune);
+  if (!kinds) return Error{kinds.error()};
+  auto pruned = plan_prune(context, *redis, plan.changes, *kinds, labels);
+  if (!pruned) return Error{pruned.error()};
+  plan.pruned = std::move(*pruned);
+  return plan;
+}
+
+// The changes as they came to be: another writer may have been faster.
+Status write(Context& context, store::Redis& redis, Plan* plan) {
+  store::Publisher publisher(redis, kManualSource, std::nullopt, writer_name());
+  std::vector<v1::Object> objects;
+  std::vector<PlannedChange*> written;
+  for (PlannedChange& change : plan->changes) {
+    if (change.change == Change::kUnchanged) continue;
+    objects.push_back(change.object);
+    written.push_back(&change);
   }
+  const auto changes = context.run(publisher.upsert(std::move(objects)));
+  if (!changes) return Error{changes.error()};
+  for (std::size_t i = 0; i < written.size(); ++i) written[i]->change = (*changes)[i];
+  std::vector<ObjectKey> keys;
+  for (const store::StoredObject& object : plan->pruned) keys.push_back(object.key);
+  const auto removed = context.run(publisher.remove(std::move(keys)));
+  if (!removed) return Error{removed.error()};
   return Ok{};
 }
 
-const char* change_word(Change change) {
-  switch (change) {
-    case Change::kCreated:
-      return "created";
-    case Change::kConfigured:
-      return "configured";
-    case Change::kUnchanged:
-      return "unchanged";
-    case Change::kDeleted:
-      return "deleted";
-    case Change::kAbsent:
-      return "not found";
-  }
-  return "?";
+void print_objects(const Plan& plan, const std::string& output) {
+  std::vector<const v1::Object*> list;
+  for (const PlannedChange& change : plan.changes) list.push_back(&change.object);
+  const bool json = output == "json";
+  if (list.size() == 1)
+    std::cout << (json ? object_json(*list[0]) : object_yaml(*list[0]));
+  else
+    std::cout << (json ? list_json(list) : list_yaml(list));
 }
 
-Result<std::vector<ObjectKey>> keys_to_delete(const DeleteOptions& options) {
-  std::vector<ObjectKey> keys;
-  if (!options.files.empty()) {
-    auto manifest = read_manifests(options.files, {options.ns, writer_name()});
-    if (!manifest) return Error{manifest.error()};
-    for (const std::string& warning : manifest->warnings) warn(warning);
-    for (const ManifestObject& o : manifest->objects)
-      keys.push_back(key_of(kManualSource, o.object));
-    return keys;
+void print(const Plan& plan, bool compared, const ApplyOptions& options) {
+  if (options.output == "json" || options.output == "yaml")
+    return print_objects(plan, options.output);
+  const bool names = options.output == "name";
+  const std::string suffix = dry_run_suffix(options.dry_run);
+  for (const PlannedChange& change : plan.changes) {
+    std::cout << qualified_name(change.key.kind, change.key.name);
+    if (!names) std::cout << ' ' << (compared ? change_word(change.change) : "valid") << suffix;
+    std::cout << '\n';
   }
-  const auto resource = resource_from_name(options.kind);
-  const v1::Kind kind = resource ? resource_kind(*resource) : v1::KIND_UNSPECIFIED;
-  if (kind == v1::KIND_UNSPECIFIED)
-    return Error{"cannot delete \"" + options.kind +
-                 "\": give services, endpoints, endpointslices, pods, nodes, namespaces or pools"};
-  for (const std::string& name : options.names)
-    keys.push_back({kManualSource, kind, kind_is_namespaced(kind) ? options.ns : "", name});
-  return keys;
+  for (const store::StoredObject& object : plan.pruned) {
+    std::cout << qualified_name(object.key.kind, object.key.name);
+    if (!names) std::cout << " pruned" << suffix;
+    std::cout << '\n';
+  }
+}
+
+int wait_for(Context& context, const Plan& plan, const std::vector<WaitTarget>& gone,
+             const ApplyOptions& options) {
+  std::vector<v1::Object> objects;
+  for (const PlannedChange& change : plan.changes) objects.push_back(change.object);
+  const auto targets = applied_targets(context, objects);
+  if (!targets) return fail(targets.error());
+  std::cout.flush();
+  int code = kExitOk;
+  if (Status s = wait_programmed(context, *targets, options.timeout); !s) code = fail(s.error());
+  if (Status s = wait_withdrawn(context, gone, options.timeout); !s) code = fail(s.error());
+  if (code == kExitOk && options.output.empty())
+    for (const WaitTarget& target : *targets)
+      std::cout << qualified_name(v1::KIND_SERVICE, target.service.name) << " programmed\n";
+  return code;
+}
+
+int usage(const std::string& text) {
+  fail(text);
+  return kExitUsage;
 }
 
 }  // namespace
 
-int apply_command(Context& context, const ApplyOptions& options) {
-  auto manifest = read_manifests(options.files, {options.ns, writer_name()});
-  if (!manifest) return fail(manifest.error() + "\nNothing was changed.");
-  for (const std::string& warning : manifest->warnings) warn(warning);
-  std::vector<v1::Object> objects;
-  for (ManifestObject& o : manifest->objects) {
-    for (const std::string& warning : o.warnings)
-      warn(o.file + ":" + std::to_string(o.line) + ": " + warning);
-    objects.push_back(std::move(o.object));
-  }
-  if (objects.empty()) return fail("no objects given that Sluice knows");
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  if (Status s = give_metadata(context, **redis, &objects); !s) return fail(s.error());
-  std::vector<ObjectKey> keys;
-  for (const v1::Object& object : objects) keys.push_back(key_of(kManualSource, object));
-  store::Publisher publisher(**redis, kManualSource, std::nullopt, writer_name());
-  const auto changes = context.run(publisher.upsert(std::move(objects)));
-  if (!changes) return fail(changes.error());
-  for (std::size_t i = 0; i < changes->size(); ++i)
-    std::cout << qualified_kind(keys[i].kind) << '/' << keys[i].name << ' '
-              << change_word((*changes)[i]) << '\n';
-  return kExitOk;
+std::string dry_run_suffix(const std::string& dry_run) {
+  if (dry_run == "client") return " (dry run)";
+  return dry_run == "server" ? " (server dry run)" : "";
 }
 
-int delete_command(Context& context, const DeleteOptions& options) {
-  const auto keys = keys_to_delete(options);
-  if (!keys) return fail(keys.error());
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  store::Publisher publisher(**redis, kManualSource, std::nullopt, writer_name());
-  const auto changes = context.run(publisher.remove(*keys));
-  if (!changes) return fail(changes.error());
-  int code = kExitOk;
-  for (std::size_t i = 0; i < changes->size(); ++i) {
-    const ObjectKey& key = (*keys)[i];
-    if ((*changes)[i] != Change::kAbsent) {
-      std::cout << qualified_kind(key.kind) << " \"" << key.name << "\" deleted\n";
-    } else if (!options.ignore_not_found) {
-      code = fail(qualified_kind(key.kind) + " \"" + key.name + "\" not found" +
-                  (key.ns.empty() ? "" : " in namespace \"" + key.ns + "\"") +
-                  " among the objects given by `sluice apply`");
-    }
+Status check_prune(const PruneOptions& prune, const std::string& selector) {
+  if (!prune.prune) {
+    if (prune.all || !prune.allowlist.empty())
+      return Error{"--all and --prune-allowlist go with --prune"};
+    return Ok{};
   }
-  return code;
+  if (prune.all == !selector.empty())
+    return Error{prune.all ? "--prune takes --all or a selector (-l), not both"
+                           : "--prune needs a selector (-l) that says what belongs together, or "
+                             "--all for everything in the namespaces of these manifests"};
+  const auto kinds = prune_kinds(prune);
+  if (!kinds) return Error{kinds.error()};
+  return Ok{};
+}
+
+int apply_command(Context& context, const ApplyOptions& options) {
+  if (Status s = check_writable(options.source); !s) return fail(s.error());
+  if (Status s = check_prune(options.prune, options.selector); !s) return usage(s.error());
+  const auto labels = LabelSelector::parse(options.selector);
+  if (!labels) return usage(labels.error());
+  auto objects = read_objects(options.manifests, options.validation, *labels);
+  if (!objects) return fail(objects.error() + "\nNothing was changed.");
+  if (objects->empty()) return fail("no objects given that Sluice knows and the selector chooses");
+  const auto redis = redis_for(context, options);
+  if (!redis) return fail(redis.error());
+  auto plan = make_plan(context, *redis, std::move(*objects), *labels, options);
+  if (!plan) return fail(plan.error() + "\nNothing was changed.");
+  if (options.dry_run != "none") {
+    print(*plan, *redis != nullptr, options);
+    return kExitOk;
+  }
+  std::vector<WaitTarget> gone;
+  if (options.wait) {
+    auto targets = deleted_targets(context, **redis, plan->pruned);
+    if (!targets) return fail(targets.error());
+    gone = std::move(*targets);
+  }
+  if (Status s = write(context, **redis, &*plan); !s) return fail(s.error());
+  print(*plan, true, options);
+  return options.wait ? wait_for(context, *plan, gone, options) : kExitOk;
 }
 
 }  // namespace sluice

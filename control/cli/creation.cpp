@@ -34,6 +34,13 @@ void set_created(v1::ObjectMeta* metadata, std::chrono::system_clock::time_point
   metadata->set_generation(1);
 }
 
+void set_restored(v1::ObjectMeta* metadata, std::chrono::system_clock::time_point now) {
+  if (metadata->uid().empty()) metadata->set_uid(random_uid());
+  if (!parse_rfc3339(metadata->creation_timestamp()))
+    metadata->set_creation_timestamp(rfc3339_text(now));
+  if (metadata->generation() < 1) metadata->set_generation(1);
+}
+
 void set_updated(v1::Object* object, const v1::Object& old) {
   v1::ObjectMeta* metadata = mutable_metadata_of(object);
   const v1::ObjectMeta* before = metadata_of(old);

@@ -197,16 +197,6 @@ Table gateway_table(const std::vector<store::Gateway>& gateways, bool wide,
   return table;
 }
 
-Table source_table(const std::vector<store::Gateway>& gateways) {
-  Table table({"SOURCE", "GATEWAY", "STATE", "SERVICES", "SEQUENCE", "MESSAGE"});
-  for (const store::Gateway& gateway : gateways)
-    for (const v1::SourceState& source : gateway.presence.sources())
-      table.add({source.source(), gateway.name, source.state(), number(source.services()),
-                 number(source.sequence()), source.message()});
-  table.sort();
-  return table;
-}
-
 Table flow_table(const v1::Flows& flows, bool wide) {
   Table table(
       row({"PROTOCOL", "CLIENT", "VIP", "BACKEND", "STATE", "IDLE"}, {"NAT", "WORKER"}, wide));

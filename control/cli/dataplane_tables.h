@@ -18,7 +18,6 @@ Table backend_table(const v1::Report& report, const v1::Statistics& statistics, 
 Table port_table(const v1::Ports& ports, bool wide);
 Table gateway_table(const std::vector<store::Gateway>& gateways, bool wide,
                     std::chrono::system_clock::time_point now);
-Table source_table(const std::vector<store::Gateway>& gateways);
 Table flow_table(const v1::Flows& flows, bool wide);
 // Zero counters are left out unless `all`.
 Table drop_table(const v1::Statistics& statistics, bool all);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "control/cli/resource.h"
+#include "control/cli/selection.h"
 #include "control/store/keys.h"
 
 namespace sluice {
@@ -49,10 +50,20 @@ Status ask_dataplane(Context& context, v1::Report* report, v1::Statistics* stati
 
 }  // namespace
 
-int describe_command(Context& context, const DescribeOptions& options) {
+int describe_command(Context& context, const DescribeOptions& given) {
+  DescribeOptions options = given;
+  if (const auto slash = options.resource.find('/');
+      options.name.empty() && slash != std::string::npos) {
+    options.name = options.resource.substr(slash + 1);
+    options.resource.resize(slash);
+  }
   if (resource_from_name(options.resource) != Resource::services) {
     fail("cannot describe \"" + options.resource + "\"; try: sluice describe service NAME, or: " +
          "sluice get " + options.resource + " -o yaml");
+    return kExitUsage;
+  }
+  if (options.name.empty()) {
+    fail("give a NAME, or KIND/NAME");
     return kExitUsage;
   }
   const auto slash = options.name.find('/');
@@ -61,8 +72,12 @@ int describe_command(Context& context, const DescribeOptions& options) {
       slash == std::string::npos ? options.name : options.name.substr(slash + 1);
   auto redis = context.redis();
   if (!redis) return fail(redis.error());
+  if (Status s = check_source(context, **redis, options.source); !s) return fail(s.error());
   auto found = find_service(context, **redis, ns, name);
   if (!found) return fail(found.error());
+  std::erase_if(found->services, [&](const ServiceKey& key) {
+    return !options.source.empty() && key.source != options.source;
+  });
   if (found->services.empty())
     return fail("service \"" + name + "\" not found in namespace \"" + ns + "\"");
   std::vector<store::StatusKey> keys;

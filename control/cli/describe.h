@@ -11,8 +11,9 @@ namespace sluice {
 
 struct DescribeOptions {
   std::string resource;
-  std::string name;  // "NAME" or "NAMESPACE/NAME".
+  std::string name;  // "NAME" or "NAMESPACE/NAME"; empty: `resource` is "KIND/NAME".
   std::string ns = "default";
+  std::string source;  // Empty: all.
 };
 int describe_command(Context& context, const DescribeOptions& options);
 

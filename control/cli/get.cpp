@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <iostream>
-#include <set>
+#include <iterator>
+#include <utility>
 
 #include "control/cli/dataplane_tables.h"
 #include "control/cli/object_tables.h"
-#include "control/cli/resource.h"
+#include "control/cli/watch.h"
 #include "control/manifest/show.h"
 #include "control/store/keys.h"
 #include "control/store/ledger.h"
@@ -16,81 +17,22 @@ namespace {
 
 using Clock = std::chrono::system_clock;
 
-bool structured(const GetOptions& options) {
-  return options.output == "json" || options.output == "yaml";
-}
-
 void print_message(const google::protobuf::Message& message, const GetOptions& options) {
   std::cout << (options.output == "json" ? message_json(message) : message_yaml(message));
 }
 
-int print_table(const Table& table, const std::string& none) {
+int print_table(const Table& table, const GetOptions& options, const std::string& none) {
   if (table.empty()) {
     std::cerr << none << '\n';
   } else {
-    std::cout << table.text();
+    std::cout << table.text({.header = !options.no_headers});
   }
   return kExitOk;
 }
 
-TableOptions table_options(const GetOptions& options) {
-  return {options.output == "wide", options.all_namespaces, Clock::now()};
-}
-
-// Objects of one kind that the options ask for; what cannot be read is told and left out.
-class Selection {
- public:
-  static Result<Selection> read(Context& context, store::Redis& redis, v1::Kind kind,
-                                const GetOptions& options) {
-    auto listing = context.run(store::list_objects(redis, "", kind));
-    if (!listing) return Error{listing.error()};
-    for (const store::Problem& problem : listing->problems) warn(problem.key + ": " + problem.text);
-    const std::string ns = options.ns.empty() ? "default" : options.ns;
-    Selection selection;
-    selection.listing_ = std::move(*listing);
-    const std::set<std::string> names(options.names.begin(), options.names.end());
-    std::set<std::string> found;
-    for (const auto& object : selection.listing_.objects) {
-      const bool here = !kind_is_namespaced(kind) || options.all_namespaces || object.key.ns == ns;
-      if (!here || (!names.empty() && !names.contains(object.key.name))) continue;
-      found.insert(object.key.name);
-      selection.chosen_.push_back(&object);
-    }
-    for (const std::string& name : names)
-      if (!found.contains(name))
-        selection.missing_.push_back(
-            qualified_kind(kind) + " \"" + name + "\" not found" +
-            (kind_is_namespaced(kind) ? " in namespace \"" + ns + "\"" : ""));
-    return selection;
-  }
-
-  const Objects& chosen() const { return chosen_; }
-  // Services: their status as kubectl shows it, from what the gateways say of them.
-  void add_status(const MergedStatuses& statuses) {
-    for (store::StoredObject& stored : listing_.objects) {
-      const auto found = statuses.find({stored.key.source, stored.key.ns, stored.key.name});
-      if (found == statuses.end() || !stored.object.has_service()) continue;
-      v1::ServiceObjectStatus& status = *stored.object.mutable_service()->mutable_status();
-      status.Clear();
-      for (const std::string& address : found->second.addresses())
-        status.mutable_load_balancer()->add_ingress()->set_ip(address);
-      *status.mutable_conditions() = found->second.conditions();
-    }
-  }
-  int report_missing() const {
-    for (const std::string& text : missing_) fail(text);
-    return missing_.empty() ? kExitOk : kExitFailed;
-  }
-
- private:
-  store::Listing listing_;  // Moved as a whole: chosen_ points to its elements.
-  Objects chosen_;
-  std::vector<std::string> missing_;
-};
-
-void print_objects(const Objects& objects, const GetOptions& options) {
+void print_objects(const Objects& objects, bool as_list, const GetOptions& options) {
   const bool json = options.output == "json";
-  if (options.names.size() == 1 && objects.size() == 1) {
+  if (!as_list && objects.size() == 1) {
     const v1::Object& only = objects.front()->object;
     std::cout << (json ? object_json(only) : object_yaml(only));
     return;
@@ -98,14 +40,6 @@ void print_objects(const Objects& objects, const GetOptions& options) {
   std::vector<const v1::Object*> list;
   for (const auto* object : objects) list.push_back(&object->object);
   std::cout << (json ? list_json(list) : list_yaml(list));
-}
-
-Result<MergedStatuses> statuses_of(Context& context, store::Redis& redis, const Objects& services) {
-  std::vector<store::StatusKey> keys;
-  for (const auto* object : services)
-    keys.push_back({object->key.source, object->key.ns, object->key.name});
-  return context.run(
-      store::read_statuses(redis, std::string(store::keys::kMergedStatus), std::move(keys)));
 }
 
 // Everything, for what only the model can tell. All of it is known: Redis was just read.
@@ -122,12 +56,201 @@ Result<Model> whole_model(Context& context, store::Redis& redis) {
   return model;
 }
 
+// Several kinds at once: the selections, in the order asked for.
+Result<std::vector<Selection>> select(Context& context, store::Redis& redis,
+                                      const std::vector<ResourceNames>& wanted,
+                                      const GetOptions& options) {
+  std::vector<Selection> selections;
+  for (const ResourceNames& one : wanted) {
+    auto selection = select_objects(context, redis, one, options);
+    if (!selection) return Error{selection.error()};
+    selections.push_back(std::move(*selection));
+  }
+  return selections;
+}
+
+int report_missing(const std::vector<Selection>& selections) {
+  int code = kExitOk;
+  for (const Selection& selection : selections)
+    for (const std::string& text : selection.missing()) code = fail(text);
+  return code;
+}
+
+void print_names(const std::vector<Selection>& selections) {
+  for (const Selection& selection : selections)
+    for (const auto* object : selection.chosen())
+      std::cout << qualified_name(object->key.kind, object->key.name) << '\n';
+}
+
+std::string nothing_found(const std::vector<Selection>& selections) {
+  const bool everywhere = std::ranges::all_of(selections, [](const Selection& s) {
+    return s.query().ns.empty() || !kind_is_namespaced(s.query().kind);
+  });
+  return everywhere ? "No resources found"
+                    : "No resources found in " + selections.front().query().ns + " namespace.";
+}
+
+int print_tables(Context& context, store::Redis& redis, const std::vector<ResourceNames>& wanted,
+                 const std::vector<Selection>& selections, const GetOptions& options) {
+  bool printed = false, named = false;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const Objects objects = selections[i].chosen();
+    named = named || !wanted[i].names.empty();
+    if (objects.empty()) continue;
+    TableOptions look = table_options(options);
+    look.sources = selections[i].several_sources();
+    look.kinds = wanted.size() > 1;
+    const auto table = object_table(context, redis, wanted[i].resource, objects, look);
+    if (!table) return fail(table.error());
+    if (std::exchange(printed, true)) std::cout << '\n';
+    std::cout << table->text({.header = !options.no_headers});
+  }
+  if (!printed && !named) std::cerr << nothing_found(selections) << '\n';
+  return kExitOk;
+}
+
+int get_objects(Context& context, const std::vector<ResourceNames>& wanted,
+                const GetOptions& options) {
+  auto redis = context.redis();
+  if (!redis) return fail(redis.error());
+  if (options.watch || options.watch_only) return watch_objects(context, wanted.front(), options);
+  const auto selections = select(context, **redis, wanted, options);
+  if (!selections) return fail(selections.error());
+  if (options.structured()) {
+    Objects all;
+    for (const Selection& selection : *selections)
+      std::ranges::copy(selection.chosen(), std::back_inserter(all));
+    const bool one = wanted.size() == 1 && wanted.front().names.size() == 1;
+    if (!all.empty() || wanted.front().names.empty()) print_objects(all, !one, options);
+  } else if (options.output == "name") {
+    print_names(*selections);
+  } else if (int code = print_tables(context, **redis, wanted, *selections, options); code != 0) {
+    return code;
+  }
+  return report_missing(*selections);
+}
+
+int get_gateways(Context& context, const std::vector<std::string>& names,
+                 const GetOptions& options) {
+  auto redis = context.redis();
+  if (!redis) return fail(redis.error());
+  auto gateways = context.run(store::list_gateways(**redis));
+  if (!gateways) return fail(gateways.error());
+  if (!names.empty())
+    std::erase_if(*gateways, [&](const store::Gateway& gateway) {
+      return std::ranges::find(names, gateway.name) == names.end();
+    });
+  if (options.structured()) {
+    for (const store::Gateway& gateway : *gateways) {
+      if (options.output == "yaml") std::cout << "---\n";
+      print_message(gateway.presence, options);
+    }
+    return kExitOk;
+  }
+  return print_table(gateway_table(*gateways, options.output == "wide", Clock::now()), options,
+                     "No gateways found. Is sluice-control running, with this Redis?");
+}
+
+int get_ports(Context& context, DataplaneClient& dataplane, const GetOptions& options) {
+  const auto ports = context.run(dataplane.ports());
+  if (!ports) return fail(ports.error());
+  if (options.structured()) {
+    print_message(*ports, options);
+    return kExitOk;
+  }
+  return print_table(port_table(*ports, options.output == "wide"), options, "No ports found");
+}
+
+int get_forwarding(Context& context, DataplaneClient& dataplane, Resource resource,
+                   const GetOptions& options) {
+  auto report = context.run(dataplane.report(true));
+  if (!report) return fail(report.error());
+  const bool vips = resource == Resource::vips;
+  if (options.structured()) {
+    v1::Report shown;
+    if (vips)
+      shown.mutable_vips()->Swap(report->mutable_vips());
+    else
+      shown.mutable_backends()->Swap(report->mutable_backends());
+    print_message(shown, options);
+    return kExitOk;
+  }
+  v1::StatisticsRequest request;
+  request.set_vips(vips);
+  request.set_backends(!vips);
+  const auto statistics = context.run(dataplane.statistics(request));
+  if (!statistics) return fail(statistics.error());
+  const bool wide = options.output == "wide";
+  return print_table(vips ? vip_table(*report, *statistics, options.ns, wide)
+                          : backend_table(*report, *statistics, wide),
+                     options, vips ? "No VIPs found" : "No backends found");
+}
+
+// What the words and options say together; empty: nothing wrong.
+std::string misuse(const std::vector<ResourceNames>& wanted, const GetOptions& options) {
+  const bool named =
+      std::ranges::any_of(wanted, [](const ResourceNames& one) { return !one.names.empty(); });
+  const bool watch = options.watch || options.watch_only;
+  for (const ResourceNames& one : wanted) {
+    const std::string name = resource_name(one.resource);
+    if (resource_kind(one.resource) != v1::KIND_UNSPECIFIED) continue;
+    if (wanted.size() > 1) return name + " are no objects; ask for them alone";
+    if (watch) return name + " are no objects and cannot be watched; try: watch sluice get " + name;
+    if (!options.selector.empty() || !options.source.empty() || options.output == "name" ||
+        options.show_labels)
+      return name + " are no objects: -l, --source, --show-labels and -o name do not go with them";
+  }
+  if (named && options.all_namespaces)
+    return "an object cannot be asked for by name in all namespaces; give -n NAMESPACE";
+  if (named && !options.selector.empty()) return "a name and a selector (-l) do not go together";
+  if (options.watch_events && (!watch || options.structured() || options.output == "name"))
+    return "--output-watch-events goes with -w, and with tables alone";
+  if (watch && wanted.size() > 1) return "one kind alone can be watched";
+  return "";
+}
+
+}  // namespace
+
+Result<Selection> select_objects(Context& context, store::Redis& redis, const ResourceNames& wanted,
+                                 const GetOptions& options) {
+  auto labels = LabelSelector::parse(options.selector);
+  if (!labels) return Error{labels.error()};
+  if (Status s = check_source(context, redis, options.source); !s) return Error{s.error()};
+  ObjectQuery query;
+  query.kind = listed_kind(wanted.resource, options);
+  query.source = options.source;
+  if (!options.all_namespaces) query.ns = options.ns.empty() ? "default" : options.ns;
+  query.names = wanted.names;
+  query.labels = std::move(*labels);
+  auto selection = Selection::read(context, redis, std::move(query));
+  if (!selection || !options.structured() || selection->query().kind != v1::KIND_SERVICE)
+    return selection;
+  const auto statuses = merged_statuses(context, redis, selection->chosen());
+  if (!statuses) return Error{statuses.error()};
+  selection->add_status(*statuses);
+  return selection;
+}
+
+TableOptions table_options(const GetOptions& options) {
+  TableOptions look;
+  look.wide = options.output == "wide";
+  look.namespaces = options.all_namespaces;
+  look.now = Clock::now();
+  look.labels = options.show_labels;
+  return look;
+}
+
+// The table of endpoints has a row for each Service; as objects they are Endpoints.
+v1::Kind listed_kind(Resource resource, const GetOptions& options) {
+  const bool table = !options.structured() && options.output != "name";
+  return resource == Resource::endpoints && table ? v1::KIND_SERVICE : resource_kind(resource);
+}
+
 Result<Table> object_table(Context& context, store::Redis& redis, Resource resource,
-                           const Objects& objects, const GetOptions& options) {
-  const TableOptions table = table_options(options);
+                           const Objects& objects, const TableOptions& table) {
   switch (resource) {
     case Resource::services: {
-      auto statuses = statuses_of(context, redis, objects);
+      auto statuses = merged_statuses(context, redis, objects);
       if (!statuses) return Error{statuses.error()};
       return service_table(objects, *statuses, table);
     }
@@ -154,105 +277,21 @@ Result<Table> object_table(Context& context, store::Redis& redis, Resource resou
   }
 }
 
-int get_objects(Context& context, Resource resource, const GetOptions& options) {
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  // The table of endpoints has a row for each Service; as objects they are Endpoints.
-  const v1::Kind kind = resource == Resource::endpoints && !structured(options)
-                            ? v1::KIND_SERVICE
-                            : resource_kind(resource);
-  auto selection = Selection::read(context, **redis, kind, options);
-  if (!selection) return fail(selection.error());
-  if (structured(options)) {
-    if (kind == v1::KIND_SERVICE) {
-      const auto statuses = statuses_of(context, **redis, selection->chosen());
-      if (!statuses) return fail(statuses.error());
-      selection->add_status(*statuses);
-    }
-    if (!selection->chosen().empty() || options.names.empty())
-      print_objects(selection->chosen(), options);
-    return selection->report_missing();
-  }
-  const auto table = object_table(context, **redis, resource, selection->chosen(), options);
-  if (!table) return fail(table.error());
-  if (!table->empty() || options.names.empty())
-    print_table(*table, options.all_namespaces || !kind_is_namespaced(kind)
-                            ? "No resources found"
-                            : "No resources found in " +
-                                  (options.ns.empty() ? "default" : options.ns) + " namespace.");
-  return selection->report_missing();
-}
-
-int get_gateways(Context& context, const GetOptions& options) {
-  auto redis = context.redis();
-  if (!redis) return fail(redis.error());
-  auto gateways = context.run(store::list_gateways(**redis));
-  if (!gateways) return fail(gateways.error());
-  if (!options.names.empty())
-    std::erase_if(*gateways, [&](const store::Gateway& gateway) {
-      return std::ranges::find(options.names, gateway.name) == options.names.end();
-    });
-  if (structured(options)) {
-    for (const store::Gateway& gateway : *gateways) {
-      if (options.output == "yaml") std::cout << "---\n";
-      print_message(gateway.presence, options);
-    }
-    return kExitOk;
-  }
-  return print_table(gateway_table(*gateways, options.output == "wide", Clock::now()),
-                     "No gateways found. Is sluice-control running, with this Redis?");
-}
-
-int get_ports(Context& context, DataplaneClient& dataplane, const GetOptions& options) {
-  const auto ports = context.run(dataplane.ports());
-  if (!ports) return fail(ports.error());
-  if (structured(options)) {
-    print_message(*ports, options);
-    return kExitOk;
-  }
-  return print_table(port_table(*ports, options.output == "wide"), "No ports found");
-}
-
-int get_forwarding(Context& context, DataplaneClient& dataplane, Resource resource,
-                   const GetOptions& options) {
-  auto report = context.run(dataplane.report(true));
-  if (!report) return fail(report.error());
-  const bool vips = resource == Resource::vips;
-  if (structured(options)) {
-    v1::Report shown;
-    if (vips)
-      shown.mutable_vips()->Swap(report->mutable_vips());
-    else
-      shown.mutable_backends()->Swap(report->mutable_backends());
-    print_message(shown, options);
-    return kExitOk;
-  }
-  v1::StatisticsRequest request;
-  request.set_vips(vips);
-  request.set_backends(!vips);
-  const auto statistics = context.run(dataplane.statistics(request));
-  if (!statistics) return fail(statistics.error());
-  const bool wide = options.output == "wide";
-  return print_table(vips ? vip_table(*report, *statistics, options.ns, wide)
-                          : backend_table(*report, *statistics, wide),
-                     vips ? "No VIPs found" : "No backends found");
-}
-
-}  // namespace
-
 int get_command(Context& context, const GetOptions& options) {
-  const auto resource = resource_from_name(options.resource);
-  if (!resource) {
-    fail("unknown kind \"" + options.resource + "\"; one of: " + resource_names());
+  const auto wanted = parse_resources(options.words);
+  const std::string wrong = wanted ? misuse(*wanted, options) : wanted.error();
+  if (!wrong.empty()) {
+    fail(wrong);
     return kExitUsage;
   }
-  if (resource_kind(*resource) != v1::KIND_UNSPECIFIED)
-    return get_objects(context, *resource, options);
-  if (*resource == Resource::gateways) return get_gateways(context, options);
+  const Resource resource = wanted->front().resource;
+  if (resource_kind(resource) != v1::KIND_UNSPECIFIED)
+    return get_objects(context, *wanted, options);
+  if (resource == Resource::gateways) return get_gateways(context, wanted->front().names, options);
   auto dataplane = context.dataplane();
   if (!dataplane) return fail(dataplane.error());
-  if (*resource == Resource::ports) return get_ports(context, **dataplane, options);
-  return get_forwarding(context, **dataplane, *resource, options);
+  if (resource == Resource::ports) return get_ports(context, **dataplane, options);
+  return get_forwarding(context, **dataplane, resource, options);
 }
 
 }  // namespace sluice

@@ -3,6 +3,8 @@
 #include <csignal>
 #include <functional>
 #include <iostream>
+#include <map>
+#include <memory>
 
 #include "config/gateway_config.h"
 #include "control/cli/admin_commands.h"
@@ -10,8 +12,10 @@
 #include "control/cli/context.h"
 #include "control/cli/dataplane_commands.h"
 #include "control/cli/describe.h"
+#include "control/cli/duration.h"
 #include "control/cli/get.h"
 #include "control/cli/resource.h"
+#include "control/cli/source_commands.h"
 
 namespace sluice {
 namespace {
@@ -19,36 +23,135 @@ namespace {
 // What a parsed command line asks for; set by the subcommand's callback.
 using Action = std::function<int(Context&)>;
 
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done; 1 refused, not found, not reachable or timed out; 2 not understood.\n"
+    "diff: 0 no difference, 1 differences, 2 an error.";
+
+void add_manifests(CLI::App& command, ManifestSources& manifests) {
+  command
+      .add_option("-f,--filename", manifests.files, "File, directory, or - for stdin; repeatable")
+      ->expected(1)
+      ->take_all();
+  command.add_flag("-R,--recursive", manifests.recursive, "Directories with all below them");
+}
+
+void add_namespace(CLI::App& command, std::string& ns) {
+  command.add_option("-n,--namespace", ns, "Namespace (default: default)");
+}
+
+void add_selector(CLI::App& command, std::string& selector) {
+  command.add_option("-l,--selector", selector,
+                     "Labels: app=web, app!=web, 'app in (a,b)', 'app notin (a,b)', app, '!app'; "
+                     "several by commas");
+}
+
+void add_source(CLI::App& command, std::string& source, const char* help) {
+  command.add_option("--source", source, help);
+}
+constexpr const char* kOwnSource = "manual, which is the only one that sluice writes";
+
+void add_dry_run(CLI::App& command, std::string& dry_run) {
+  command
+      .add_flag("--dry-run{client}", dry_run,
+                "Write nothing. client (default of the flag): check; server: compare with Redis; "
+                "none")
+      ->check(CLI::IsMember({"client", "server", "none"}));
+}
+
+void add_validate(CLI::App& command, FieldValidation& validation) {
+  const std::map<std::string, FieldValidation> words{{"strict", FieldValidation::strict},
+                                                     {"true", FieldValidation::strict},
+                                                     {"warn", FieldValidation::warn},
+                                                     {"ignore", FieldValidation::ignore},
+                                                     {"false", FieldValidation::ignore}};
+  command
+      .add_option_function<std::string>(
+          "--validate", [&validation, words](const std::string& w) { validation = words.at(w); },
+          "Of unknown fields: strict (an error, default), warn or ignore")
+      ->check(CLI::IsMember({"strict", "true", "warn", "ignore", "false"}));
+}
+
+void add_prune(CLI::App& command, PruneOptions& prune) {
+  command.add_flag("--prune", prune.prune,
+                   "Also delete what was applied to these namespaces before and is not given now; "
+                   "with -l or --all");
+  command.add_flag("--all", prune.all, "With --prune: whatever its labels");
+  command
+      .add_option("--prune-allowlist", prune.allowlist,
+                  "Kinds to prune, as core/v1/Service or sluice.dev/v1/AddressPool; repeatable "
+                  "(default: Services, Endpoints, EndpointSlices, Pods)")
+      ->expected(1)
+      ->take_all();
+}
+
+void add_wait(CLI::App& command, bool& wait, std::chrono::milliseconds& timeout, const char* help) {
+  command.add_flag("--wait", wait, help);
+  command.add_option_function<std::string>(
+      "--timeout",
+      [&timeout](const std::string& text) {
+        const auto parsed = parse_duration(text);
+        if (!parsed) throw CLI::ValidationError("--timeout", parsed.error());
+        timeout = *parsed;
+      },
+      "With --wait: at most this long, such as 90s or 2m (default 60s)");
+}
+
 void add_apply(CLI::App& app, Action& action) {
   auto options = std::make_shared<ApplyOptions>();
   CLI::App* command = app.add_subcommand("apply", "Create or change objects from manifests");
-  command
-      ->add_option("-f,--filename", options->files, "File, directory, or - for stdin; repeatable")
-      ->required()
-      ->expected(1)
-      ->take_all();
-  command->add_option("-n,--namespace", options->ns, "For objects that name none")
-      ->capture_default_str();
+  add_manifests(*command, options->manifests);
+  command->get_option("-f")->required();
+  add_namespace(*command, options->manifests.ns);
+  add_selector(*command, options->selector);
+  add_source(*command, options->source, kOwnSource);
+  add_validate(*command, options->validation);
+  add_dry_run(*command, options->dry_run);
+  add_prune(*command, options->prune);
+  add_wait(*command, options->wait, options->timeout,
+           "Until every gateway serves the Services applied");
+  command->add_option("-o,--output", options->output, "name, json or yaml")
+      ->check(CLI::IsMember({"name", "json", "yaml"}));
   command->callback([&action, options] {
     action = [options](Context& context) { return apply_command(context, *options); };
+  });
+}
+
+void add_diff(CLI::App& app, Action& action) {
+  auto options = std::make_shared<DiffOptions>();
+  CLI::App* command = app.add_subcommand("diff",
+                                         "Show what apply would change, by diff(1) or what "
+                                         "KUBECTL_EXTERNAL_DIFF names");
+  add_manifests(*command, options->manifests);
+  command->get_option("-f")->required();
+  add_namespace(*command, options->manifests.ns);
+  add_selector(*command, options->selector);
+  add_source(*command, options->source, kOwnSource);
+  add_validate(*command, options->validation);
+  add_prune(*command, options->prune);
+  command->callback([&action, options] {
+    action = [options](Context& context) { return diff_command(context, *options); };
   });
 }
 
 void add_delete(CLI::App& app, Action& action) {
   auto options = std::make_shared<DeleteOptions>();
   CLI::App* command = app.add_subcommand("delete", "Delete objects given by apply");
-  auto* files = command
-                    ->add_option("-f,--filename", options->files,
-                                 "What this file or directory names; - for stdin; repeatable")
-                    ->expected(1)
-                    ->take_all();
-  auto* kind = command->add_option("KIND", options->kind, "Kind: " + resource_names());
-  auto* names = command->add_option("NAME", options->names, "Names")->needs(kind);
-  kind->needs(names)->excludes(files);
-  command->add_option("-n,--namespace", options->ns, "Namespace")->capture_default_str();
+  add_manifests(*command, options->manifests);
+  command->add_option("KIND", options->words,
+                      "KIND NAME..., KIND/NAME..., or KIND with -l or --all");
+  add_namespace(*command, options->manifests.ns);
+  command->add_flag("-A,--all-namespaces", options->all_namespaces, "All namespaces")
+      ->excludes("-n");
+  add_selector(*command, options->selector);
+  command->add_flag("--all", options->all, "All of the kind in the namespace");
+  add_source(*command, options->source, kOwnSource);
   command->add_flag("--ignore-not-found", options->ignore_not_found, "Not an error if it is gone");
+  add_dry_run(*command, options->dry_run);
+  add_wait(*command, options->wait, options->timeout,
+           "Until no gateway serves the Services deleted");
+  command->add_option("-o,--output", options->output, "name")->check(CLI::IsMember({"name"}));
   command->callback([&action, options] {
-    if (options->files.empty() && options->kind.empty())
+    if (options->manifests.files.empty() && options->words.empty())
       throw CLI::RequiredError("-f FILE, or KIND NAME");
     action = [options](Context& context) { return delete_command(context, *options); };
   });
@@ -57,12 +160,23 @@ void add_delete(CLI::App& app, Action& action) {
 void add_get(CLI::App& app, Action& action) {
   auto options = std::make_shared<GetOptions>();
   CLI::App* command = app.add_subcommand("get", "Show objects: " + resource_names());
-  command->add_option("KIND", options->resource, resource_names())->required();
-  command->add_option("NAME", options->names, "These alone");
-  auto* ns = command->add_option("-n,--namespace", options->ns, "Namespace (default: default)");
-  command->add_flag("-A,--all-namespaces", options->all_namespaces, "All namespaces")->excludes(ns);
-  command->add_option("-o,--output", options->output, "wide, json or yaml")
-      ->check(CLI::IsMember({"wide", "json", "yaml"}));
+  command
+      ->add_option("KIND", options->words,
+                   "KIND, KIND,KIND, KIND NAME... or KIND/NAME...; kinds: " + resource_names())
+      ->required();
+  add_namespace(*command, options->ns);
+  command->add_flag("-A,--all-namespaces", options->all_namespaces, "All namespaces")
+      ->excludes("-n");
+  add_selector(*command, options->selector);
+  add_source(*command, options->source, "Objects of this cluster or manual alone (default: all)");
+  command->add_option("-o,--output", options->output, "wide, json, yaml or name")
+      ->check(CLI::IsMember({"wide", "json", "yaml", "name"}));
+  command->add_flag("-w,--watch", options->watch, "After the list, follow changes");
+  command->add_flag("--watch-only", options->watch_only, "Follow changes, without the list");
+  command->add_flag("--output-watch-events", options->watch_events,
+                    "With -w: a column that says ADDED, MODIFIED or DELETED");
+  command->add_flag("--show-labels", options->show_labels, "A last column LABELS");
+  command->add_flag("--no-headers", options->no_headers, "No first line");
   command->callback([&action, options] {
     action = [options](Context& context) { return get_command(context, *options); };
   });
@@ -71,9 +185,10 @@ void add_get(CLI::App& app, Action& action) {
 void add_describe(CLI::App& app, Action& action) {
   auto options = std::make_shared<DescribeOptions>();
   CLI::App* command = app.add_subcommand("describe", "Show all there is to know of one Service");
-  command->add_option("KIND", options->resource, "service")->required();
-  command->add_option("NAME", options->name, "NAME or NAMESPACE/NAME")->required();
+  command->add_option("KIND", options->resource, "service, or service/NAME")->required();
+  command->add_option("NAME", options->name, "NAME or NAMESPACE/NAME");
   command->add_option("-n,--namespace", options->ns, "Namespace")->capture_default_str();
+  add_source(*command, options->source, "The one of this cluster or manual alone (default: all)");
   command->callback([&action, options] {
     action = [options](Context& context) { return describe_command(context, *options); };
   });
@@ -142,17 +257,19 @@ void add_admin(CLI::App& app, Action& action, const GlobalOptions& globals) {
   });
   CLI::App* accept =
       source->add_subcommand("accept", "Let deletions take effect that are held for want of proof");
-  auto name = std::make_shared<std::string>();
-  accept->add_option("NAME", *name, "Source")->required();
-  accept->callback([&action, name] {
-    action = [name](Context& context) { return source_accept_command(context, *name); };
+  auto accepted = std::make_shared<AcceptOptions>();
+  accept->add_option("NAME", accepted->source, "Source")->required();
+  accept->add_flag("-y,--yes", accepted->yes, "Without asking");
+  accept->callback([&action, accepted] {
+    action = [accepted](Context& context) { return source_accept_command(context, *accepted); };
   });
 
   CLI::App* write = app.add_subcommand("export", "Print what was applied, as manifests");
-  auto from_disk = std::make_shared<bool>(false);
-  write->add_flag("--from-disk", *from_disk, "From this gateway's copy, not from Redis");
-  write->callback([&action, from_disk] {
-    action = [from_disk](Context& context) { return export_command(context, *from_disk); };
+  auto exported = std::make_shared<ExportOptions>();
+  add_source(*write, exported->source, "Another source's objects (default: manual)");
+  write->add_flag("--from-disk", exported->from_disk, "From this gateway's copy, not from Redis");
+  write->callback([&action, exported] {
+    action = [exported](Context& context) { return export_command(context, *exported); };
   });
 
   app.add_subcommand("version", "Print the version")->callback([&action] {
@@ -167,6 +284,7 @@ int run(int argc, char** argv) {
   CLI::App app{"Sluice: a load-balancing gateway in front of Kubernetes.", "sluice"};
   app.require_subcommand(1);
   app.fallthrough();
+  app.footer(kExitCodes);
   GlobalOptions globals;
   app.add_option("--config", globals.config_file,
                  std::string("gateway.yaml (default ") + kDefaultConfigFile + ")");
@@ -175,6 +293,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", writer_name());
   Action action;
   add_apply(app, action);
+  add_diff(app, action);
   add_delete(app, action);
   add_get(app, action);
   add_describe(app, action);

@@ -41,39 +41,69 @@ Result<std::string> read_path(const std::string& path) {
   return read_stream(in, path);
 }
 
-Status add_directory(const std::string& directory, std::vector<std::string>* paths) {
-  std::vector<std::string> found;
+template <typename Iterator>
+Status list_directory(const std::string& directory, std::vector<std::string>* found) {
   std::error_code error;
-  for (fs::recursive_directory_iterator at(directory, error), end; !error && at != end;
-       at.increment(error)) {
+  for (Iterator at(directory, error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
-    if (is_manifest(at->path()) && at->is_regular_file(ignored)) found.push_back(at->path());
+    if (is_manifest(at->path()) && at->is_regular_file(ignored)) found->push_back(at->path());
   }
   if (error) return Error{directory + ": cannot be read: " + error.message()};
-  if (found.empty()) return Error{directory + ": has no manifests (*.yaml, *.yml, *.json)"};
+  return Ok{};
+}
+
+Status add_directory(const std::string& directory, bool recursive,
+                     std::vector<std::string>* paths) {
+  std::vector<std::string> found;
+  const Status listed = recursive
+                            ? list_directory<fs::recursive_directory_iterator>(directory, &found)
+                            : list_directory<fs::directory_iterator>(directory, &found);
+  if (!listed) return listed;
+  if (found.empty())
+    return Error{directory + ": has no manifests (*.yaml, *.yml, *.json)" +
+                 (recursive ? "" : "; -R looks below it too")};
   std::ranges::sort(found);
   paths->insert(paths->end(), found.begin(), found.end());
   return Ok{};
 }
 
+bool is_url(const std::string& text) {
+  return text.starts_with("http://") || text.starts_with("https://");
+}
+
+// As kubectl: -n and a manifest that says otherwise are a mistake of one of them.
+std::string other_namespace(const ManifestObject& object, const ManifestSources& sources) {
+  const v1::ObjectMeta& metadata = *metadata_of(object.object);
+  if (sources.ns.empty() || metadata.namespace_().empty() || metadata.namespace_() == sources.ns)
+    return "";
+  return object.file + ":" + std::to_string(object.line) + ": " +
+         kind_name(kind_of(object.object)) + " " + metadata.name() + ": metadata.namespace: is \"" +
+         metadata.namespace_() + "\", but -n says \"" + sources.ns + "\"; leave one of them out";
+}
+
 }  // namespace
 
-Result<std::vector<std::string>> manifest_paths(const std::vector<std::string>& files) {
+Result<std::vector<std::string>> manifest_paths(const ManifestSources& sources) {
   std::vector<std::string> paths;
-  for (const std::string& file : files) {
+  bool stdin_given = false;
+  for (const std::string& file : sources.files) {
+    if (is_url(file))
+      return Error{file + ": URLs are not fetched; try: curl -fsS " + file + " | sluice ... -f -"};
+    if (file == "-" && std::exchange(stdin_given, true))
+      return Error{"-f -: stdin can be read once"};
     std::error_code error;
     if (file == "-" || !fs::is_directory(file, error)) {
       paths.push_back(file);
-    } else if (Status s = add_directory(file, &paths); !s) {
+    } else if (Status s = add_directory(file, sources.recursive, &paths); !s) {
       return Error{s.error()};
     }
   }
   return paths;
 }
 
-Result<Manifest> read_manifests(const std::vector<std::string>& files,
-                                const ManifestOptions& options) {
-  const auto paths = manifest_paths(files);
+Result<Manifest> read_manifests(const ManifestSources& sources, ManifestOptions options) {
+  const auto paths = manifest_paths(sources);
+  if (!sources.ns.empty()) options.default_namespace = sources.ns;
   if (!paths) return Error{paths.error()};
   Manifest all;
   std::string errors;
@@ -95,6 +125,8 @@ Result<Manifest> read_manifests(const std::vector<std::string>& files,
         errors += (errors.empty() ? "" : "\n") + place + ": " + kind_name(key.kind) + " " +
                   (key.ns.empty() ? "" : key.ns + "/") + key.name + ": given before at " +
                   at->second + "; keep one of them";
+      if (const std::string wrong = other_namespace(object, sources); !wrong.empty())
+        errors += (errors.empty() ? "" : "\n") + wrong;
       all.objects.push_back(std::move(object));
     }
   }

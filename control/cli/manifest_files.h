@@ -12,10 +12,15 @@ namespace sluice {
 
 inline constexpr std::size_t kMaxManifestBytes = 64u << 20;
 
-// Directories are read with all below them: *.yaml, *.yml and *.json, in the order of their paths.
-Result<std::vector<std::string>> manifest_paths(const std::vector<std::string>& files);
+struct ManifestSources {
+  std::vector<std::string> files;  // Files, directories, "-" for stdin (once).
+  bool recursive = false;          // Directories with all below them; else their own files alone.
+  std::string ns;  // Empty: "default" for objects that name none; else no object may name another.
+};
+
+// Of directories: *.yaml, *.yml and *.json, in the order of their paths. URLs are refused.
+Result<std::vector<std::string>> manifest_paths(const ManifestSources& sources);
 // An object given twice, in whatever files, is an error.
-Result<Manifest> read_manifests(const std::vector<std::string>& files,
-                                const ManifestOptions& options);
+Result<Manifest> read_manifests(const ManifestSources& sources, ManifestOptions options);
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/cli/age.h"
+#include "control/cli/resource.h"
 #include "control/model/endpoints.h"
 #include "control/model/service_plan.h"
 #include "proto/address_range.h"
@@ -14,22 +15,36 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-// The header and rows with what TableOptions adds in front and, if wide, behind.
+template <typename Map>
+std::string labels_text(const Map& labels) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
+  std::ranges::sort(parts);
+  return joined(parts);
+}
+
+// The header and rows with what TableOptions adds in front and behind.
 class Builder {
  public:
   Builder(const TableOptions& options, bool namespaced, Row header, Row wide = {})
       : options_(options), namespaced_(namespaced && options.namespaces), table_({}) {
-    table_ = Table(compose("NAMESPACE", std::move(header), std::move(wide)));
+    table_ = Table(compose("NAMESPACE", std::move(header), std::move(wide), "SOURCE", "LABELS"));
   }
   void add(const store::StoredObject& object, Row row, Row wide = {}) {
-    table_.add(compose(object.key.ns, std::move(row), std::move(wide)));
+    const v1::ObjectMeta* metadata = metadata_of(object.object);
+    if (options_.kinds) row.front() = qualified_name(object.key.kind, row.front());
+    table_.add(compose(object.key.ns, std::move(row), std::move(wide), object.key.source,
+                       options_.labels && metadata ? labels_text(metadata->labels()) : ""));
   }
   Table take() { return std::move(table_); }
 
  private:
-  Row compose(const std::string& ns, Row row, Row wide) const {
+  Row compose(const std::string& ns, Row row, Row wide, const std::string& source,
+              const std::string& labels) const {
     if (namespaced_) row.insert(row.begin(), ns);
     if (options_.wide) row.insert(row.end(), wide.begin(), wide.end());
+    if (options_.wide || options_.sources) row.push_back(source);
+    if (options_.labels) row.push_back(labels);
     return row;
   }
 
@@ -45,14 +60,6 @@ std::string age_of(const store::StoredObject& object, const TableOptions& option
 
 std::string or_none(const std::string& text) {
   return text.empty() ? "<none>" : text;
-}
-
-template <typename Map>
-std::string labels_text(const Map& labels) {
-  std::vector<std::string> parts;
-  for (const auto& [key, value] : labels) parts.push_back(key + "=" + value);
-  std::ranges::sort(parts);
-  return joined(parts);
 }
 
 template <typename Conditions>
@@ -123,7 +130,7 @@ std::string count_text(std::uint64_t count) {
 Table service_table(const Objects& services, const MergedStatuses& statuses,
                     const TableOptions& options) {
   Builder table(options, true, {"NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"},
-                {"MODE", "BACKENDS", "DRAINING", "STATUS", "SELECTOR", "SOURCE"});
+                {"MODE", "BACKENDS", "DRAINING", "STATUS", "SELECTOR"});
   for (const auto* object : services) {
     const v1::Service& service = object->object.service();
     const v1::ServiceStatus* status = status_of(*object, statuses);
@@ -133,13 +140,13 @@ Table service_table(const Objects& services, const MergedStatuses& statuses,
          external_ip_text(service, status), ports_text(service.spec()), age_of(*object, options)},
         {mode_text(service), status ? std::to_string(status->backends()) : "<unknown>",
          status ? std::to_string(status->draining()) : "<unknown>", status_word(service, status),
-         labels_text(service.spec().selector()), object->key.source});
+         labels_text(service.spec().selector())});
   }
   return table.take();
 }
 
 Table endpoints_table(const Objects& services, const Model& model, const TableOptions& options) {
-  Builder table(options, true, {"NAME", "ENDPOINTS", "READY", "DRAINING", "AGE"}, {"SOURCE"});
+  Builder table(options, true, {"NAME", "ENDPOINTS", "READY", "DRAINING", "AGE"});
   for (const auto* object : services) {
     const ServiceInputs inputs =
         model.inputs({object->key.source, object->key.ns, object->key.name});
@@ -153,16 +160,14 @@ Table endpoints_table(const Objects& services, const Model& model, const TableOp
           texts.push_back(address_port_text(endpoint.address, endpoint.port));
       }
     }
-    table.add(*object,
-              {object->key.name, abbreviated(texts, options.wide ? texts.size() : 3),
-               std::to_string(ready), std::to_string(draining), age_of(*object, options)},
-              {object->key.source});
+    table.add(*object, {object->key.name, abbreviated(texts, options.wide ? texts.size() : 3),
+                        std::to_string(ready), std::to_string(draining), age_of(*object, options)});
   }
   return table.take();
 }
 
 Table endpoint_slice_table(const Objects& slices, const TableOptions& options) {
-  Builder table(options, true, {"NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"}, {"SOURCE"});
+  Builder table(options, true, {"NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"});
   for (const auto* object : slices) {
     const v1::EndpointSlice& slice = object->object.endpoint_slice();
     std::vector<std::string> ports, endpoints;
@@ -170,18 +175,15 @@ Table endpoint_slice_table(const Objects& slices, const TableOptions& options) {
       ports.push_back(port.has_port() ? std::to_string(port.port()) : "*");
     for (const auto& endpoint : slice.endpoints())
       endpoints.insert(endpoints.end(), endpoint.addresses().begin(), endpoint.addresses().end());
-    table.add(
-        *object,
-        {object->key.name, slice.address_type(), joined(ports),
-         abbreviated(endpoints, options.wide ? endpoints.size() : 3), age_of(*object, options)},
-        {object->key.source});
+    table.add(*object, {object->key.name, slice.address_type(), joined(ports),
+                        abbreviated(endpoints, options.wide ? endpoints.size() : 3),
+                        age_of(*object, options)});
   }
   return table.take();
 }
 
 Table pod_table(const Objects& pods, const TableOptions& options) {
-  Builder table(options, true, {"NAME", "READY", "STATUS", "IP", "AGE"},
-                {"NODE", "LABELS", "SOURCE"});
+  Builder table(options, true, {"NAME", "READY", "STATUS", "IP", "AGE"}, {"NODE", "LABELS"});
   for (const auto* object : pods) {
     const v1::Pod& pod = object->object.pod();
     const int containers = pod.spec().containers_size();
@@ -196,14 +198,13 @@ Table pod_table(const Objects& pods, const TableOptions& options) {
               {object->key.name,
                std::to_string(ready ? containers : 0) + "/" + std::to_string(containers),
                phase.empty() ? "Unknown" : phase, joined(ips), age_of(*object, options)},
-              {or_none(pod.spec().node_name()), labels_text(pod.metadata().labels()),
-               object->key.source});
+              {or_none(pod.spec().node_name()), labels_text(pod.metadata().labels())});
   }
   return table.take();
 }
 
 Table node_table(const Objects& nodes, const TableOptions& options) {
-  Builder table(options, false, {"NAME", "STATUS", "INTERNAL-IP", "AGE"}, {"POD-CIDRS", "SOURCE"});
+  Builder table(options, false, {"NAME", "STATUS", "INTERNAL-IP", "AGE"}, {"POD-CIDRS"});
   for (const auto* object : nodes) {
     const v1::Node& node = object->object.node();
     std::vector<std::string> addresses;
@@ -212,17 +213,16 @@ Table node_table(const Objects& nodes, const TableOptions& options) {
     std::string status = condition_true(node.status().conditions(), "Ready") ? "Ready" : "NotReady";
     if (node.spec().unschedulable()) status += ",SchedulingDisabled";
     table.add(*object, {object->key.name, status, joined(addresses), age_of(*object, options)},
-              {joined({node.spec().pod_cidrs().begin(), node.spec().pod_cidrs().end()}),
-               object->key.source});
+              {joined({node.spec().pod_cidrs().begin(), node.spec().pod_cidrs().end()})});
   }
   return table.take();
 }
 
 Table namespace_table(const Objects& namespaces, const TableOptions& options) {
-  Builder table(options, false, {"NAME", "AGE"}, {"LABELS", "SOURCE"});
+  Builder table(options, false, {"NAME", "AGE"}, {"LABELS"});
   for (const auto* object : namespaces)
     table.add(*object, {object->key.name, age_of(*object, options)},
-              {labels_text(object->object.namespace_().metadata().labels()), object->key.source});
+              {labels_text(object->object.namespace_().metadata().labels())});
   return table.take();
 }
 

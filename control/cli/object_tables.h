@@ -19,6 +19,9 @@ struct TableOptions {
   bool wide = false;
   bool namespaces = false;  // A first column NAMESPACE.
   std::chrono::system_clock::time_point now;
+  bool sources = false;  // A column SOURCE; always there if wide.
+  bool labels = false;   // A last column LABELS.
+  bool kinds = false;    // "service/web" for a name.
 };
 
 using MergedStatuses = std::map<store::StatusKey, v1::ServiceStatus>;

@@ -38,6 +38,41 @@ const Entry& entry(Resource resource) {
   return *std::ranges::find(kEntries, resource, &Entry::resource);
 }
 
+Result<Resource> known_resource(const std::string& name) {
+  if (const auto resource = resource_from_name(name)) return *resource;
+  return Error{"unknown kind \"" + name + "\"; one of: " + resource_names()};
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (std::size_t from = 0; from <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, from), text.size());
+    parts.push_back(text.substr(from, end - from));
+    from = end + 1;
+  }
+  return parts;
+}
+
+void add_name(Resource resource, const std::string& name, std::vector<ResourceNames>* all) {
+  auto at = std::ranges::find(*all, resource, &ResourceNames::resource);
+  if (at == all->end()) at = all->insert(all->end(), {resource, {}});
+  if (std::ranges::find(at->names, name) == at->names.end()) at->names.push_back(name);
+}
+
+// "svc/web pod/a"
+Result<std::vector<ResourceNames>> parse_slashed(const std::vector<std::string>& words) {
+  std::vector<ResourceNames> all;
+  for (const std::string& word : words) {
+    const auto parts = split(word, '/');
+    if (parts.size() != 2 || parts[0].empty() || parts[1].empty())
+      return Error{"\"" + word + "\": give KIND/NAME for each, or KIND and then names alone"};
+    const auto resource = known_resource(parts[0]);
+    if (!resource) return Error{resource.error()};
+    add_name(*resource, parts[1], &all);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::optional<Resource> resource_from_name(std::string_view name) {
@@ -71,6 +106,28 @@ std::string qualified_kind(v1::Kind kind) {
   if (at == kEntries.end() || kind == v1::KIND_UNSPECIFIED) return "object";
   if (kind == v1::KIND_ENDPOINTS) return "endpoints";
   return std::string(at->singular) + at->group;
+}
+
+std::string qualified_name(v1::Kind kind, const std::string& name) {
+  return qualified_kind(kind) + "/" + name;
+}
+
+Result<std::vector<ResourceNames>> parse_resources(const std::vector<std::string>& words) {
+  if (words.empty()) return Error{"no kind given; one of: " + resource_names()};
+  if (words.front().find('/') != std::string::npos) return parse_slashed(words);
+  std::vector<ResourceNames> all;
+  for (const std::string& name : split(words.front(), ',')) {
+    const auto resource = known_resource(name);
+    if (!resource) return Error{resource.error()};
+    if (std::ranges::find(all, *resource, &ResourceNames::resource) == all.end())
+      all.push_back({*resource, {}});
+  }
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    if (words[i].find('/') != std::string::npos)
+      return Error{"\"" + words[i] + "\": give KIND/NAME for each, or KIND and then names alone"};
+    for (ResourceNames& one : all) add_name(one.resource, words[i], &all);
+  }
+  return all;
 }
 
 }  // namespace sluice

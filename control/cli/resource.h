@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "proto/result.h"
 #include "store.pb.h"
 
 namespace sluice {
@@ -34,5 +36,15 @@ const char* resource_name(Resource resource);
 v1::Kind resource_kind(Resource resource);
 // As kubectl names what it changed: "service", "endpointslice.discovery.k8s.io".
 std::string qualified_kind(v1::Kind kind);
+// "service/web".
+std::string qualified_name(v1::Kind kind, const std::string& name);
+
+// What the words after `get` and `delete` ask for, as kubectl reads them: "svc", "svc,pods",
+// "svc web db", "svc/web pod/a". Each kind once, without names: all of it.
+struct ResourceNames {
+  Resource resource;
+  std::vector<std::string> names;
+};
+Result<std::vector<ResourceNames>> parse_resources(const std::vector<std::string>& words);
 
 }  // namespace sluice

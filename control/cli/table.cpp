@@ -43,13 +43,16 @@ void Table::sort() {
   std::ranges::sort(rows_);
 }
 
-std::string Table::text() const {
-  std::vector<std::size_t> widths(header_.size());
+std::string Table::text(const TextOptions& options) const {
+  std::vector<std::size_t> widths;
+  if (options.widths) widths = *options.widths;
+  widths.resize(header_.size());
   const auto measure = [&](const std::vector<std::string>& row) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
   };
-  measure(header_);
+  if (options.header) measure(header_);
   std::ranges::for_each(rows_, measure);
+  if (options.widths) *options.widths = widths;
 
   std::string out;
   const auto write = [&](const std::vector<std::string>& row) {
@@ -61,7 +64,7 @@ std::string Table::text() const {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
   };
-  write(header_);
+  if (options.header) write(header_);
   std::ranges::for_each(rows_, write);
   return out;
 }

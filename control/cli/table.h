@@ -3,6 +3,7 @@
 // characters are shown as '?', so that no object name can drive the terminal.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,16 @@ class Table {
   std::size_t size() const { return rows_.size(); }
   // Rows in order of their cells, column by column.
   void sort();
-  std::string text() const;
+  const std::vector<std::string>& header() const { return header_; }
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+
+  struct TextOptions {
+    bool header = true;
+    // Of columns: at least these, and raised to what was needed, for rows that follow later.
+    std::vector<std::size_t>* widths = nullptr;
+  };
+  std::string text(const TextOptions& options) const;
+  std::string text() const { return text({}); }
 
  private:
   std::vector<std::string> header_;

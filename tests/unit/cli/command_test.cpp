@@ -1,10 +1,6 @@
 // The built `sluice` against a real redis-server and a fake dataplane.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include "proto/address.h"
-#include "tests/support/redis_server.h"
-#include "tests/unit/cli/process.h"
+#include "tests/unit/cli/command_fixture.h"
 #include "tests/unit/program/fake_dataplane.h"
 
 namespace sluice {
@@ -39,31 +35,14 @@ metadata: {name: public}
 spec: {addresses: [192.0.2.0/28]}
 )";
 
-class CommandTest : public ::testing::Test {
- protected:
-  CommandTest() {
-    socket_ = folder_.path() + "/dataplane.sock";
-    config_ = folder_.write("gateway.yaml", "gateway: {name: edge-1}\nredis: {address: \"" +
-                                                redis_.address() +
-                                                "\"}\ncontrol: {stateDirectory: " + folder_.path() +
-                                                "/state}\ndataplane: {socket: " + socket_ + "}\n");
-  }
-  test::Finished sluice(std::vector<std::string> words, const std::string& input = "") {
-    words.insert(words.begin(), {SLUICE_BINARY, "--config", config_});
-    return test::run(words, input);
-  }
-
-  test::RedisServer redis_;
-  test::TemporaryFolder folder_;
-  std::string socket_, config_;
-};
+class CommandTest : public test::CommandFixture {};
 
 TEST_F(CommandTest, AppliesGetsAndDeletes) {
   const std::string service = folder_.write("m/service.yaml", kService);
   folder_.write("m/below/pod.yml", kPod);
   folder_.write("m/notes.txt", "not a manifest");
 
-  auto result = sluice({"apply", "-f", folder_.path() + "/m", "-f", "-"}, kPool);
+  auto result = sluice({"apply", "-R", "-f", folder_.path() + "/m", "-f", "-"}, kPool);
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.out,
             "pod/web-1 created\nservice/web created\naddresspool.sluice.dev/public created\n");
@@ -152,12 +131,14 @@ TEST_F(CommandTest, ErrorsOfUseExitWithTwo) {
 }
 
 TEST_F(CommandTest, HelpAndVersionAreNoErrors) {
-  for (const char* command : {"apply", "delete", "get", "describe", "flows", "stats", "trace"}) {
+  for (const char* command :
+       {"apply", "diff", "delete", "get", "describe", "flows", "stats", "trace"}) {
     const auto result = sluice({command, "-h"});
     EXPECT_EQ(result.code, 0) << command;
     EXPECT_THAT(result.out, HasSubstr(command));
   }
   EXPECT_THAT(sluice({"version"}).out, StartsWith("sluice "));
+  EXPECT_THAT(sluice({"--help"}).out, HasSubstr("Exit codes: 0 done"));
 }
 
 TEST_F(CommandTest, UnreachablePartnersAreNamed) {

@@ -20,7 +20,7 @@ TEST_F(DaemonTest, ManifestsBecomeVipsOfBothFamilies) {
   EXPECT_THAT(sluice({"get", "pools"}).out,
               HasSubstr("public   192.0.2.0/28,2001:db8:1::/120   2"));
   EXPECT_THAT(sluice({"get", "gateways"}).out, HasSubstr("edge-1   Ready    leader"));
-  EXPECT_THAT(sluice({"source", "list"}).out, HasSubstr("manual   edge-1    synced"));
+  EXPECT_THAT(sluice({"source", "list"}).out, HasSubstr("edge-1=synced"));
   EXPECT_THAT(sluice({"describe", "svc", "web"}).out,
               AllOf(HasSubstr("External IP:          192.0.2.1,2001:db8:1::1"),
                     HasSubstr("2 VIPs are served")));
@@ -121,8 +121,8 @@ TEST_F(DaemonTest, AnOldDiskWithdrawsNothingFromADataplaneThatServes) {
   redis_.kill();
   const auto transactions = dataplane_->transactions().size();
   start_control();
-  ASSERT_TRUE(eventually(
-      [&] { return control_->log().find("dataplane connected") != std::string::npos; }));
+  ASSERT_TRUE(
+      eventually([&] { return control_->log().find("dataplane connected") != std::string::npos; }));
   std::this_thread::sleep_for(1s);
   EXPECT_EQ(dataplane_->transactions().size(), transactions);
   EXPECT_TRUE(serves(dataplane_->state(), 2, 2));
