@@ -38,7 +38,7 @@ std::string source_notes(const std::vector<SourceFacts>& sources,
 struct HeldObjects {
   std::size_t count = 0;           // By the gateway that holds most.
   std::vector<std::string> names;  // Bounded.
-  bool any = false;  // Also where an older gateway does not count them.
+  bool any = false;                // Also where an older gateway does not count them.
   bool gateway_alive = false;
 };
 HeldObjects held_objects(const std::string& source, const std::vector<store::Gateway>& gateways);
