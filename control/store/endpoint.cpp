@@ -42,6 +42,11 @@ Result<Endpoint> parse_endpoint(const std::string& address) {
   return endpoint;
 }
 
+bool is_private(unsigned mode, unsigned owner, unsigned self) {
+  const bool given_by_root = owner == 0 && self != 0;
+  return (mode & (given_by_root ? 037 : 077)) == 0;
+}
+
 Result<std::string> read_password_file(const std::string& path) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return Error{"redis.passwordFile " + path + ": " + std::strerror(errno)};
@@ -53,9 +58,10 @@ Result<std::string> read_password_file(const std::string& path) {
   if (!known || !S_ISREG(status.st_mode) || size < 0) {
     return Error{"redis.passwordFile " + path + ": not a file that can be read"};
   }
-  if ((status.st_mode & 077) != 0) {
+  if (!is_private(status.st_mode, status.st_uid, ::geteuid())) {
     return Error{"redis.passwordFile " + path +
-                 ": others may read it; make it so that only its owner can: chmod 0600"};
+                 ": others may read it; make it so that only its owner can (chmod 0600), or for "
+                 "root's file this program's group (0640)"};
   }
   const std::string_view content(text.data(), static_cast<std::size_t>(size));
   std::string password(content.substr(0, content.find_first_of("\r\n")));

@@ -16,7 +16,10 @@ struct Endpoint {
 // "HOST:PORT", "[IPv6]:PORT" or "unix:/path".
 Result<Endpoint> parse_endpoint(const std::string& address);
 
-// The first line of `path`: refused unless a regular file that only its owner may read.
+// Whether a file of that mode and owner is for the user `self` alone. The group may read what belongs
+// to root, so that a file of root's can be given to one program: as a Pod's Secret is by fsGroup.
+bool is_private(unsigned mode, unsigned owner, unsigned self);
+// The first line of `path`: refused unless a regular file that is_private().
 Result<std::string> read_password_file(const std::string& path);
 
 // An error reply for people: NOPERM, OOM, READONLY and the like get an advice.

@@ -68,5 +68,16 @@ TEST(ExplainError, GivesAdvice) {
   EXPECT_EQ(explain_error("SET", "ERR syntax error"), "Redis refused SET: ERR syntax error");
 }
 
+TEST(PasswordFile, ForItsReaderAlone) {
+  EXPECT_TRUE(is_private(0600, 1000, 1000));
+  EXPECT_TRUE(is_private(0400, 0, 0));
+  EXPECT_TRUE(is_private(0440, 0, 65532)) << "a Pod's Secret, by fsGroup";
+  EXPECT_TRUE(is_private(0640, 0, 65532));
+  EXPECT_FALSE(is_private(0640, 0, 0)) << "root needs no group";
+  EXPECT_FALSE(is_private(0640, 1000, 1000));
+  EXPECT_FALSE(is_private(0444, 0, 65532));
+  EXPECT_FALSE(is_private(0660, 0, 65532)) << "who may write it could choose the password";
+}
+
 }  // namespace
 }  // namespace sluice::store
