@@ -22,17 +22,6 @@ void check_gateway(const v1::GatewayConfig& config, Checker* check) {
   if (!name.empty() && !is_name(name, 253)) {
     check->error("gateway.name", name, "is not a name of lower-case letters, digits, '-' and '.'");
   }
-  const v1::Redis& redis = config.redis();
-  if (redis.address().starts_with("unix:")) {
-    check->absolute_path("redis.address", redis.address().substr(5), false, kMaxSocketPath);
-  } else if (!parse_host_port(redis.address())) {
-    check->error("redis.address", redis.address(), "is none of HOST:PORT, [IPv6]:PORT, unix:/path");
-  }
-  check->absolute_path("redis.passwordFile", redis.password_file(), true);
-  if (!redis.username().empty() && redis.password_file().empty()) {
-    check->error("redis.username", redis.username(), "needs redis.passwordFile as well");
-  }
-  check->range("redis.timeoutMs", redis.timeout_ms(), 10, 600'000, " ms");
 }
 
 void check_pools(const v1::Control& control, Checker* check) {
@@ -215,16 +204,10 @@ std::optional<HostPort> parse_host_port(const std::string& text) {
   return result;
 }
 
-void check_redis_config(const v1::Redis& redis, YamlReport* report) {
-  Checker check(report);
-  v1::GatewayConfig config;
-  *config.mutable_redis() = redis;
-  check_gateway(config, &check);
-}
-
 void check_gateway_config(const v1::GatewayConfig& config, YamlReport* report) {
   Checker check(report);
   check_gateway(config, &check);
+  check_redis_config(config.redis(), report);
   check_control(config, &check);
   check_dataplane(config, &check);
   check.word("logging.level", config.logging().level(), {"debug", "info", "warning", "error"});

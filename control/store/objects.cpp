@@ -16,56 +16,33 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kBatchKeys = 512;
-constexpr std::size_t kBatchBytes = 8u
-                                    << 20;  // Values asked for at once; far below a reply's bound.
+constexpr std::size_t kBatchKeys = 128;  // Values asked for at once.
 
-// Sizes first: a value of another program's may be of any type and size, and must cost us neither
-// memory nor the connection.
-asio::awaitable<Status> measure(Redis& redis, const std::vector<std::string>& keys,
-                                std::size_t begin, std::size_t end, std::size_t max_bytes,
-                                std::vector<Fetched>* values, std::vector<std::size_t>* sizes) {
-  std::vector<RedisCommand> commands;
-  for (std::size_t i = begin; i < end; ++i) {
-    RedisCommand command;
-    command.push_back("STRLEN");
-    command.push_back(keys[i]);
-    commands.push_back(std::move(command));
-  }
-  auto replies = co_await redis.pipeline(std::move(commands));
-  if (!replies) co_return Error{replies.error()};
-  for (std::size_t i = begin; i < end; ++i) {
-    const RedisValue& reply = (*replies)[i - begin];
-    Fetched& value = (*values)[i];
-    if (reply.is_error()) {
-      value.state = Fetched::State::kUnusable;
-      value.problem = explain_error("STRLEN", reply.text);
-    } else if (reply.integer > static_cast<std::int64_t>(max_bytes)) {
-      value.state = Fetched::State::kUnusable;
-      value.problem = "its value has " + std::to_string(reply.integer) + " bytes, more than " +
-                      std::to_string(max_bytes);
-    } else {
-      (*sizes)[i] = static_cast<std::size_t>(reply.integer);
-    }
-  }
-  co_return Ok{};
+// A value of another program's may be of any type and size, and must cost us neither memory nor the
+// connection: no more than the longest of ours is asked for.
+RedisCommand get_command(const std::string& key, std::size_t max_bytes) {
+  RedisCommand command;
+  command.reserve(4);
+  command.push_back("GETRANGE");
+  command.push_back(key);
+  command.push_back("0");
+  command.push_back(std::to_string(max_bytes));  // The last index: one byte more.
+  return command;
 }
 
-// The values of `indexes` by one MGET.
-asio::awaitable<Status> get(Redis& redis, const std::vector<std::string>& keys,
-                            const std::vector<std::size_t>& indexes, std::vector<Fetched>* values) {
-  RedisCommand command;
-  command.push_back("MGET");
-  for (const std::size_t i : indexes) command.push_back(keys[i]);
-  auto reply = co_await redis.command(std::move(command));
-  if (!reply) co_return Error{reply.error()};
-  for (std::size_t n = 0; n < indexes.size() && n < reply->elements.size(); ++n) {
-    RedisValue& element = reply->elements[n];
-    if (!element.is_string()) continue;
-    (*values)[indexes[n]].state = Fetched::State::kPresent;
-    (*values)[indexes[n]].bytes = std::move(element.text);
+Fetched take(RedisValue& reply, std::size_t max_bytes) {
+  Fetched value;
+  if (reply.is_error()) {
+    value.state = Fetched::State::kUnusable;
+    value.problem = explain_error("GETRANGE", reply.text);
+  } else if (reply.text.size() > max_bytes) {
+    value.state = Fetched::State::kUnusable;
+    value.problem = "its value has more than " + std::to_string(max_bytes) + " bytes";
+  } else if (!reply.text.empty()) {
+    value.state = Fetched::State::kPresent;
+    value.bytes = std::move(reply.text);
   }
-  co_return Ok{};
+  return value;
 }
 
 }  // namespace
@@ -86,6 +63,20 @@ std::string encode(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
+std::string encode_stamped(const v1::Object& object, const std::string& writer) {
+  v1::Object head;
+  *head.mutable_header()->mutable_unknown_fields() = object.header().unknown_fields();
+  stamp(head.mutable_header(), writer);
+  // The header is the first field, so that the object need not be copied to be given another one.
+  const std::string all = encode(object);
+  std::size_t old = 0;
+  if (object.has_header()) {
+    const std::size_t size = object.header().ByteSizeLong();
+    old = 1 + google::protobuf::io::CodedOutputStream::VarintSize64(size) + size;
+  }
+  return encode(head).append(all, old);
+}
+
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes) {
   v1::Object object;
   if (!object.ParseFromString(bytes)) return Error{"its value is not an Object message"};
@@ -104,25 +95,18 @@ Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes)
 
 asio::awaitable<Result<std::vector<Fetched>>> fetch(Redis& redis, std::vector<std::string> keys,
                                                     std::size_t max_bytes) {
-  std::vector<Fetched> values(keys.size());
-  std::vector<std::size_t> sizes(keys.size(), 0);
-  for (std::size_t begin = 0; begin < keys.size(); begin += kBatchKeys) {
-    const std::size_t end = std::min(begin + kBatchKeys, keys.size());
-    const Status measured = co_await measure(redis, keys, begin, end, max_bytes, &values, &sizes);
-    if (!measured) co_return Error{measured.error()};
-    std::size_t next = begin;
-    while (next < end) {
-      std::vector<std::size_t> indexes;
-      std::size_t bytes = 0;
-      for (; next < end && (indexes.empty() || bytes + sizes[next] <= kBatchBytes); ++next) {
-        if (values[next].state == Fetched::State::kUnusable || sizes[next] == 0) continue;
-        bytes += sizes[next];
-        indexes.push_back(next);
-      }
-      if (indexes.empty()) continue;
-      const Status got = co_await get(redis, keys, indexes, &values);
-      if (!got) co_return Error{got.error()};
+  std::vector<Fetched> values;
+  values.reserve(keys.size());
+  while (values.size() < keys.size()) {
+    const std::size_t end = std::min(values.size() + kBatchKeys, keys.size());
+    std::vector<RedisCommand> commands;
+    commands.reserve(end - values.size());
+    for (std::size_t i = values.size(); i < end; ++i) {
+      commands.push_back(get_command(keys[i], max_bytes));
     }
+    auto replies = co_await redis.pipeline(std::move(commands));
+    if (!replies) co_return Error{replies.error()};
+    for (RedisValue& reply : *replies) values.push_back(take(reply, max_bytes));
   }
   co_return values;
 }

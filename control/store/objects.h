@@ -40,6 +40,8 @@ void stamp(v1::Header* header, const std::string& writer);
 
 // Same bytes for the same message, whatever the order its maps were filled in.
 std::string encode(const google::protobuf::MessageLite& message);
+// The object as it is stored: with a header of this version, the object's own unknown_fields kept.
+std::string encode_stamped(const v1::Object& object, const std::string& writer);
 // Checks size, version, and that the object is the one `key` names.
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes);
 

@@ -1,44 +1,28 @@
 #include "control/store/publisher.h"
 
-#include <google/protobuf/util/message_differencer.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <iterator>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "control/store/endpoint.h"
 #include "control/store/keys.h"
-#include "control/store/source_hash.h"
+#include "control/store/object_writer.h"
+#include "control/store/replication.h"
 
 namespace sluice::store {
 
 namespace asio = boost::asio;
-using google::protobuf::util::MessageDifferencer;
 
 namespace {
 
 constexpr int kMarkerTries = 10;
 constexpr int kAcceptSeconds = 600;
-
-// Equal but for who wrote it when.
-bool same_content(v1::Object a, v1::Object b) {
-  for (v1::Object* object : {&a, &b}) {
-    object->mutable_header()->clear_minor();
-    object->mutable_header()->clear_writer();
-  }
-  return MessageDifferencer::Equals(a, b);
-}
-
-Change parse_change(const std::string& text) {
-  if (text == "created") return Change::kCreated;
-  if (text == "configured") return Change::kConfigured;
-  if (text == "deleted") return Change::kDeleted;
-  if (text == "absent") return Change::kAbsent;
-  return Change::kUnchanged;
-}
 
 std::int64_t unix_ms() {
   using std::chrono::duration_cast;
@@ -71,117 +55,138 @@ void count(Change change, PublishReport* report) {
   }
 }
 
+ObjectList shared(std::vector<v1::Object> objects) {
+  ObjectList list;
+  list.reserve(objects.size());
+  for (v1::Object& object : objects) {
+    list.push_back(std::make_shared<const v1::Object>(std::move(object)));
+  }
+  return list;
+}
+
+// Whether the marker in Redis promises what `marker` would, over true counts.
+bool same_promise(const SourceHash& hash, const v1::SourceMarker& marker,
+                  const std::map<v1::Kind, std::uint64_t>& counts) {
+  const v1::SourceMarker& old = *hash.marker;
+  return old.reseeded_incarnation() == marker.reseeded_incarnation() &&
+         old.reseeded_sequence() == marker.reseeded_sequence() &&
+         std::ranges::all_of(all_kinds(), [&](v1::Kind kind) {
+           const bool promised = std::ranges::find(marker.complete(), static_cast<int>(kind)) !=
+                                 marker.complete().end();
+           const auto found = counts.find(kind);
+           return hash.complete(kind) == promised &&
+                  hash.count(kind) == (found == counts.end() ? 0 : found->second);
+         });
+}
+
 }  // namespace
+
+// Calls begun and ended are counted: check() judges nothing that was read while one ran.
+class Publisher::Writing {
+ public:
+  explicit Writing(std::uint64_t& calls) : calls_(calls) { ++calls_; }
+  ~Writing() { ++calls_; }
+  Writing(const Writing&) = delete;
+  Writing& operator=(const Writing&) = delete;
+
+ private:
+  std::uint64_t& calls_;
+};
 
 Publisher::Publisher(Redis& redis, std::string source, std::optional<std::uint64_t> token,
                      std::string writer)
     : redis_(redis),
       source_(std::move(source)),
-      token_(token ? std::to_string(*token) : std::string()),
-      writer_(std::move(writer)),
-      incarnation_(random_id()) {}
+      writer_(redis, source_, token ? std::to_string(*token) : std::string(), std::move(writer)) {}
 
-ScriptCall Publisher::call(const std::string& object_key) const {
-  ScriptCall call;
-  call.keys = {keys::source(source_), std::string(keys::kStream), std::string(keys::kSources)};
-  if (!instance_.empty()) call.keys.push_back(std::string(keys::kLeader));
-  if (!object_key.empty()) call.keys.push_back(object_key);
-  call.arguments = {source_, token_, instance_, incarnation_};
-  return call;
+// Where the source stands after these changes.
+void Publisher::advance(const std::vector<Change>& changes) {
+  if (!expected_) return;
+  expected_->sequence += static_cast<std::uint64_t>(std::ranges::count_if(changes, [](Change c) {
+    return c == Change::kCreated || c == Change::kConfigured || c == Change::kDeleted;
+  }));
 }
 
-asio::awaitable<Result<std::vector<Change>>> Publisher::write_calls(const Script& script,
-                                                                    std::vector<ScriptCall> calls) {
-  std::vector<std::string> names;
-  for (const ScriptCall& one : calls) names.push_back(one.arguments[4] + " " + one.arguments[5]);
-  auto replies = co_await run_script(redis_, script, std::move(calls));
-  if (!replies) co_return Error{replies.error()};
-  std::vector<Change> changes;
-  std::size_t refused = 0;
-  std::string first;
-  for (std::size_t i = 0; i < replies->size(); ++i) {
-    const RedisValue& reply = (*replies)[i];
-    if (reply.is_error() && refused++ == 0) {
-      first = explain_error(std::string("script ") + script.name + " of " + names[i], reply.text);
-    }
-    changes.push_back(parse_change(reply.text));
+Result<std::vector<Change>> Publisher::all_or_error(Result<Written> written) {
+  if (!written) {
+    expected_.reset();  // Nobody knows how much of it was written.
+    return Error{written.error()};
   }
-  if (refused > 1) first += "; and " + std::to_string(refused - 1) + " others";
-  if (refused > 0) co_return Error{first};
-  co_return changes;
+  advance(written->changes);
+  const std::size_t refused = written->refused.size();
+  if (refused == 0) return std::move(written->changes);
+  std::string text = written->refused.front();
+  if (refused > 1) text += "; and " + std::to_string(refused - 1) + " others";
+  return Error{std::move(text)};
 }
 
-asio::awaitable<Result<std::vector<Change>>> Publisher::write(std::vector<v1::Object> objects,
-                                                              bool only_if_absent) {
-  std::vector<std::string> names;
-  std::map<ObjectKey, std::size_t> last;
-  for (std::size_t i = 0; i < objects.size(); ++i) {
-    const ObjectKey key = key_of(source_, objects[i]);
-    if (!keys::valid(key)) co_return Error{key.text() + ": not a name that can be stored"};
-    stamp(objects[i].mutable_header(), writer_);
-    names.push_back(keys::object(key));
-    last[key] = i;
-  }
-  auto stored = co_await fetch(redis_, names);
-  if (!stored) co_return Error{stored.error()};
-
-  std::vector<Change> changes(objects.size(), Change::kUnchanged);
-  std::vector<std::size_t> indexes;
-  std::vector<ScriptCall> calls;
-  for (const auto& [key, i] : last) {
-    const Fetched& old = (*stored)[i];
-    const Result<v1::Object> decoded = decode_object(key, old.bytes);
-    if (old.state == Fetched::State::kPresent && decoded && same_content(*decoded, objects[i])) {
-      continue;
-    }
-    std::string bytes = encode(objects[i]);
-    if (bytes.size() > kMaxObjectBytes) {
-      co_return Error{key.text() + ": has " + std::to_string(bytes.size()) + " bytes, at most " +
-                      std::to_string(kMaxObjectBytes) + " can be stored"};
-    }
-    ScriptCall& put = calls.emplace_back(call(names[i]));
-    for (std::string argument :
-         {std::string(kind_name(key.kind)), keys::object_name(key), metadata_of(objects[i])->uid(),
-          std::move(bytes), std::string(only_if_absent ? "NX" : "")}) {
-      put.arguments.push_back(std::move(argument));
-    }
-    indexes.push_back(i);
-  }
-  auto written = co_await write_calls(kPutScript, std::move(calls));
-  if (!written) co_return Error{written.error()};
-  for (std::size_t i = 0; i < indexes.size(); ++i) changes[indexes[i]] = (*written)[i];
-  co_return changes;
+asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(ObjectList objects) {
+  const Writing writing(writing_);
+  const auto mode = writer_.fenced() ? ObjectWriter::Mode::kByScript : ObjectWriter::Mode::kCompare;
+  co_return all_or_error(co_await writer_.put(std::move(objects), mode));
 }
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(std::vector<v1::Object> objects) {
-  co_return co_await write(std::move(objects), false);
+  co_return co_await upsert(shared(std::move(objects)));
 }
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::remove(std::vector<ObjectKey> keys) {
-  std::vector<ScriptCall> calls;
+  const Writing writing(writing_);
   for (const ObjectKey& key : keys) {
     if (!keys::valid(key) || key.source != source_) {
       co_return Error{key.text() + ": not an object of source " + source_};
     }
   }
-  auto stored = co_await get_objects(redis_, keys);
-  if (!stored) co_return Error{stored.error()};
-  std::map<ObjectKey, std::string> uids;
-  for (const StoredObject& object : stored->objects) {
-    uids[object.key] = metadata_of(object.object)->uid();
-  }
-  for (const ObjectKey& key : keys) {
-    ScriptCall& one = calls.emplace_back(call(keys::object(key)));
-    one.arguments.push_back(kind_name(key.kind));
-    one.arguments.push_back(keys::object_name(key));
-    one.arguments.push_back(uids[key]);
-  }
-  co_return co_await write_calls(kDeleteScript, std::move(calls));
+  co_return all_or_error(co_await writer_.erase(std::move(keys)));
+}
+
+asio::awaitable<Result<Publisher::Counts>> Publisher::count_all(
+    const SourceHash& hash, std::function<void(const ObjectKey&)> found) {
+  Counts counts;
+  counts.incarnation = hash.incarnation;
+  counts.sequence = hash.sequence;
+  std::unordered_set<std::string> seen;  // SCAN may name a key twice.
+  const std::string prefix = std::string(keys::kObjectPrefix) + source_ + ":";
+  const Status scanned = co_await scan(redis_, prefix, [&](std::string name) {
+    const auto key = keys::parse_object(name);
+    if (!key || !seen.insert(std::move(name)).second) return;
+    ++counts.kinds[key->kind];
+    if (found) found(*key);
+  });
+  if (!scanned) co_return Error{scanned.error()};
+  co_return counts;
 }
 
 asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Kind> kinds,
                                                               std::vector<v1::Object> objects,
                                                               std::string cluster_uid) {
+  co_return co_await publish_all(std::move(kinds), shared(std::move(objects)),
+                                 std::move(cluster_uid));
+}
+
+asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Kind> kinds,
+                                                              ObjectList objects,
+                                                              std::string cluster_uid) {
+  const Writing writing(writing_);
+  auto report = co_await differ(std::move(kinds), std::move(objects), std::move(cluster_uid));
+  if (!report) expected_.reset();
+  co_return report;
+}
+
+// Whether Redis may have lost what this or an earlier publisher had written: readers that saw it
+// believe this incarnation no more.
+bool Publisher::lost_writes(const SourceHash& hash, const Replication& replication) const {
+  if (source_ == kManualSource || hash.incarnation.empty()) return false;
+  if (!hash.marker || hash.marker->replication_id() != replication.id) return true;
+  return expected_ && expected_->incarnation == hash.incarnation &&
+         hash.sequence < expected_->sequence;
+}
+
+asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> kinds,
+                                                         ObjectList objects,
+                                                         std::string cluster_uid) {
+  auto replication = co_await read_replication(redis_);
+  if (!replication) co_return Error{replication.error()};
   auto before = co_await read_source_hash(redis_, source_);
   if (!before) co_return Error{before.error()};
   if (before->marker && before->marker->cluster_uid() != cluster_uid) {
@@ -190,82 +195,129 @@ asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Ki
                     ": give this cluster another name"};
   }
   const std::set<v1::Kind> wanted_kinds(kinds.begin(), kinds.end());
-  std::set<ObjectKey> wanted;
-  for (const v1::Object& object : objects) wanted.insert(key_of(source_, object));
-  std::set<ObjectKey> surplus;
-  const Status scanned = co_await scan(
-      redis_, std::string(keys::kObjectPrefix) + source_ + ":", [&](std::string name) {
-        const auto key = keys::parse_object(name);
-        if (key && wanted_kinds.contains(key->kind) && !wanted.contains(*key)) surplus.insert(*key);
-      });
-  if (!scanned) co_return Error{scanned.error()};
+  std::unordered_set<ObjectKey> wanted;
+  for (const auto& object : objects) wanted.insert(key_of(source_, *object));
+  std::vector<ObjectKey> surplus;
+  auto counts = co_await count_all(*before, [&](const ObjectKey& key) {
+    if (wanted_kinds.contains(key.kind) && !wanted.contains(key)) surplus.push_back(key);
+  });
+  if (!counts) co_return Error{counts.error()};
 
   PublishReport report;
-  auto upserts = co_await write(std::move(objects), false);
+  report.renewed = lost_writes(*before, *replication);
+  std::vector<v1::Kind> kind_of_each;
+  for (const auto& object : objects) kind_of_each.push_back(kind_of(*object));
+  auto upserts = co_await writer_.put(std::move(objects), ObjectWriter::Mode::kCompare);
   if (!upserts) co_return Error{upserts.error()};
-  for (const Change change : *upserts) count(change, &report);
-  std::vector<ObjectKey> gone(surplus.begin(), surplus.end());
-  auto deletes = co_await remove(std::move(gone));
+  for (std::size_t i = 0; i < kind_of_each.size(); ++i) {
+    const Change change = upserts->changes[i];
+    count(change, &report);
+    if (change == Change::kCreated) ++counts->kinds[kind_of_each[i]];
+  }
+  kind_of_each.clear();
+  for (const ObjectKey& key : surplus) kind_of_each.push_back(key.kind);
+  auto deletes = co_await writer_.erase(std::move(surplus));
   if (!deletes) co_return Error{deletes.error()};
-  for (const Change change : *deletes) count(change, &report);
+  for (std::size_t i = 0; i < kind_of_each.size(); ++i) {
+    count(deletes->changes[i], &report);
+    if (deletes->changes[i] == Change::kDeleted) --counts->kinds[kind_of_each[i]];
+  }
+  report.refused = std::move(upserts->refused);
+  std::ranges::move(deletes->refused, std::back_inserter(report.refused));
+  const std::size_t written = report.created + report.configured + report.deleted;
+  counts->sequence += written;
 
   v1::SourceMarker marker;
   marker.set_cluster_uid(cluster_uid);
+  marker.set_replication_id(replication->id);
   for (const v1::Kind kind : all_kinds()) {
     if (wanted_kinds.contains(kind) || before->complete(kind)) marker.add_complete(kind);
   }
-  const bool changed = report.created + report.configured + report.deleted > 0;
-  auto finished = co_await finish(std::move(marker), changed);
+  auto finished =
+      co_await finish(std::move(marker), written > 0, report.renewed, std::move(*counts));
   if (!finished) co_return Error{finished.error()};
   report.marker_written = *finished;
   co_return report;
 }
 
-asio::awaitable<Result<bool>> Publisher::finish(v1::SourceMarker marker, bool force) {
-  stamp(marker.mutable_header(), writer_);
+asio::awaitable<Result<bool>> Publisher::finish(v1::SourceMarker marker, bool force, bool renew,
+                                                std::optional<Counts> counts) {
+  stamp(marker.mutable_header(), writer_.name());
   marker.set_source(source_);
   marker.set_publisher(process_name());
   for (int i = 0; i < kMarkerTries; ++i) {
     auto hash = co_await read_source_hash(redis_, source_);
     if (!hash) co_return Error{hash.error()};
-    std::map<v1::Kind, std::set<ObjectKey>> found;
-    const Status scanned = co_await scan(redis_, std::string(keys::kObjectPrefix) + source_ + ":",
-                                         [&](std::string name) {
-                                           const auto key = keys::parse_object(name);
-                                           if (key) found[key->kind].insert(*key);
-                                         });
-    if (!scanned) co_return Error{scanned.error()};
-    bool same = hash->marker && !force &&
-                hash->marker->reseeded_incarnation() == marker.reseeded_incarnation() &&
-                hash->marker->reseeded_sequence() == marker.reseeded_sequence();
-    for (const v1::Kind kind : all_kinds()) {
-      const bool promised =
-          std::ranges::find(marker.complete(), static_cast<int>(kind)) != marker.complete().end();
-      same = same && hash->count(kind) == found[kind].size() && hash->complete(kind) == promised;
+    const bool of_now = counts && counts->sequence == hash->sequence &&
+                        (counts->incarnation.empty() || counts->incarnation == hash->incarnation);
+    if (!of_now) {
+      auto counted = co_await count_all(*hash, nullptr);
+      if (!counted) co_return Error{counted.error()};
+      counts = std::move(*counted);
     }
-    if (same) co_return false;
-
+    if (!force && !renew && hash->marker && same_promise(*hash, marker, counts->kinds)) {
+      expected_ = {hash->incarnation, hash->sequence, marker.replication_id()};
+      co_return false;
+    }
     marker.set_epoch((hash->marker ? hash->marker->epoch() : 0) + 1);
     marker.set_finished_unix_ms(unix_ms());
-    ScriptCall raise = call("");
+    ScriptCall raise = writer_.call();
     raise.arguments.push_back(hash->incarnation);
     raise.arguments.push_back(std::to_string(hash->sequence));
     raise.arguments.push_back(encode(marker));
-    for (const auto& [kind, objects] : found) {
+    raise.arguments.push_back(renew ? writer_.new_incarnation() : std::string());
+    for (const auto& [kind, number] : counts->kinds) {
       raise.arguments.push_back(kind_name(kind));
-      raise.arguments.push_back(std::to_string(objects.size()));
+      raise.arguments.push_back(std::to_string(number));
     }
     std::vector<ScriptCall> calls;
     calls.push_back(std::move(raise));
     auto replies = co_await run_script(redis_, kMarkerScript, std::move(calls));
     if (!replies) co_return Error{replies.error()};
-    if (!replies->front().is_error()) co_return true;
-    if (!replies->front().text.starts_with("CHANGED")) {
-      co_return Error{explain_error("script marker of " + source_, replies->front().text)};
+    const RedisValue& reply = replies->front();
+    if (!reply.is_error()) {
+      expected_ = {reply.at(0).text, keys::parse_number(reply.at(1).text).value_or(0),
+                   marker.replication_id()};
+      co_return true;
     }
+    if (!reply.text.starts_with("CHANGED")) {
+      co_return Error{explain_error("script marker of " + source_, reply.text)};
+    }
+    counts.reset();
   }
   co_return Error{"source " + source_ +
                   " is written by others all the time; its marker was not raised"};
+}
+
+asio::awaitable<Result<Standing>> Publisher::check() {
+  const std::uint64_t begun = writing_;
+  std::vector<RedisCommand> commands;
+  commands.push_back(source_hash_command(source_));
+  commands.push_back(replication_command());
+  auto replies = co_await redis_.pipeline(std::move(commands));
+  if (!replies) co_return Error{replies.error()};
+  Standing standing;
+  if (writing_ != begun || begun % 2 != 0) co_return standing;
+  const SourceHash hash = parse_source_hash(source_, (*replies)[0]);
+  const Result<Replication> replication = parse_replication((*replies)[1]);
+  if (!replication) co_return Error{replication.error()};
+  standing.reason = why_not_intact(hash, *replication);
+  standing.intact = standing.reason.empty();
+  co_return standing;
+}
+
+std::string Publisher::why_not_intact(const SourceHash& hash,
+                                      const Replication& replication) const {
+  if (!expected_) return "it was not published as a whole yet, or a write failed";
+  if (!hash.problem.empty()) return keys::source(source_) + " cannot be used: " + hash.problem;
+  if (hash.incarnation.empty()) return "Redis has nothing of it: flushed, or another Redis";
+  if (hash.incarnation != expected_->incarnation) return "Redis has another incarnation of it";
+  if (replication.id != expected_->replication_id) {
+    return "Redis has another replication id: restarted, restored or failed over";
+  }
+  if (hash.sequence == expected_->sequence) return {};
+  return "Redis is at change " + std::to_string(hash.sequence) + ", not at " +
+         std::to_string(expected_->sequence);
 }
 
 asio::awaitable<Status> accept_source(Redis& redis, std::string source) {

@@ -67,6 +67,8 @@ class StoreReader::Impl {
   std::map<std::string, SourceState> sources_;
   std::string stream_id_;
   std::string ledger_;
+  std::string replication_id_;
+  std::string error_;  // Why Redis is not being read.
   std::size_t foreign_keys_ = 0;
   bool marker_seen_ = false;
   bool connected_ = false;
@@ -95,18 +97,18 @@ void StoreReader::Impl::save(v1::DiskState* disk) const {
 
 std::vector<SourceView> StoreReader::Impl::views() const {
   std::vector<SourceView> views;
-  for (const auto& [name, state] : sources_) views.push_back(state.view(connected_));
+  for (const auto& [name, state] : sources_) views.push_back(state.view(connected_, error_));
   return views;
 }
 
 void StoreReader::Impl::report() {
-  for (auto& [name, state] : sources_) state.report(connected_, observer_);
+  for (auto& [name, state] : sources_) state.report(connected_, error_, observer_);
 }
 
 void StoreReader::Impl::set_connected(bool connected) {
-  if (connected == connected_) return;
+  const bool changed = connected != connected_;
   connected_ = connected;
-  observer_.on_connected(connected);
+  if (changed) observer_.on_connected(connected);
   if (!connected) report();
 }
 
@@ -132,17 +134,14 @@ asio::awaitable<void> StoreReader::Impl::pause(milliseconds time) {
 
 asio::awaitable<void> StoreReader::Impl::run() {
   milliseconds backoff = timing_.first_backoff;
-  std::string said;
   while (!stopping_) {
     const steady_clock::time_point begun = steady_clock::now();
     const Status ended = co_await session();
     if (stopping_) break;
+    const std::string said = std::exchange(error_, ended.error());
     set_connected(false);
     if (steady_clock::now() - begun > 2 * timing_.last_backoff) backoff = timing_.first_backoff;
-    if (ended.error() != said) {
-      said = ended.error();
-      spdlog::warn("redis is not being read error=\"{}\"", said);
-    }
+    if (error_ != said) spdlog::warn("redis is not being read error=\"{}\"", error_);
     const auto jitter =
         std::uniform_int_distribution<std::int64_t>(backoff.count() / 2, backoff.count())(random_);
     co_await pause(milliseconds(jitter));
@@ -190,6 +189,7 @@ asio::awaitable<Status> StoreReader::Impl::read_all() {
   if (!snapshot) co_return Error{snapshot.error()};
   marker_seen_ = false;
   stream_id_ = snapshot->stream_id;
+  replication_id_ = snapshot->replication_id;
   for (const auto& [name, read] : snapshot->sources) source(name).take(read, observer_);
   if (snapshot->problems.size() != foreign_keys_) {
     foreign_keys_ = snapshot->problems.size();
@@ -199,6 +199,7 @@ asio::awaitable<Status> StoreReader::Impl::read_all() {
     }
   }
   read_once_ = true;
+  error_.clear();
   set_connected(true);
   note_ledger(snapshot->ledger);
   report();
@@ -255,7 +256,7 @@ asio::awaitable<Result<bool>> StoreReader::Impl::compare() {
   auto marks = co_await read_marks(commands_, std::move(names));
   if (!marks) co_return Error{marks.error()};
   note_ledger(marks->ledger);
-  bool again = false;
+  bool again = marks->replication_id != replication_id_;
   for (const auto& [name, hash] : marks->hashes) {
     const auto found = sources_.find(name);
     const bool accepted = marks->accepted.contains(name);

@@ -3,21 +3,21 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+#include <cstdlib>
 #include <deque>
 #include <utility>
 
 #include "config.pb.h"
+#include "control/store/connection.h"
 #include "control/store/endpoint.h"
+#include "control/store/replication.h"
 #include "control/store/reply.h"
+#include "control/store/sentinel.h"
 
 namespace sluice::store {
 
@@ -25,6 +25,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 namespace {
+
+constexpr int kOldestVersion = 7;
 
 auto awaiting(error_code& error) {
   return asio::redirect_error(asio::use_awaitable, error);
@@ -43,56 +45,22 @@ RedisOptions redis_options(const v1::Redis& config) {
   options.username = config.username();
   options.password_file = config.password_file();
   if (config.timeout_ms() != 0) options.timeout = std::chrono::milliseconds(config.timeout_ms());
+  options.tls = {config.tls().enabled(), config.tls().ca(), config.tls().certificate(),
+                 config.tls().key(), config.tls().server_name()};
+  const v1::RedisSentinel& sentinel = config.sentinel();
+  options.sentinel.addresses.assign(sentinel.addresses().begin(), sentinel.addresses().end());
+  options.sentinel.master = sentinel.master();
+  options.sentinel.username = sentinel.username();
+  options.sentinel.password_file = sentinel.password_file();
   return options;
 }
 
-// Shared with the deadline's handler, which may run after the Redis is gone.
-class Redis::Connection {
- public:
-  Connection(const asio::any_io_executor& executor, const RedisOptions& options)
-      : socket(executor), parser(options.max_reply_bytes, options.max_reply_elements) {}
-
-  void close() {
-    error_code ignored;
-    socket.close(ignored);
-  }
-
-  asio::generic::stream_protocol::socket socket;
-  ReplyParser parser;
-  std::array<char, 64 * 1024> chunk;
-  bool expired = false;
-  bool ready = false;  // Greeted; until then connected() is false.
-};
-
-namespace {
-
-// Closes the connection when its time is over, and also when its scope is left before done(): then
-// a reply may be on its way that nobody waits for, and the next command would take it for its own.
-template <typename Connection>
-class Deadline {
- public:
-  Deadline(std::shared_ptr<Connection> connection, std::chrono::milliseconds time)
-      : connection_(std::move(connection)), timer_(connection_->socket.get_executor(), time) {
-    timer_.async_wait([running = running_, connection = connection_](error_code error) {
-      if (error || !*running) return;
-      connection->expired = true;
-      connection->close();
-    });
-  }
-  ~Deadline() {
-    *running_ = false;
-    if (!done_) connection_->close();
-  }
-  void done() { done_ = true; }
-
- private:
-  std::shared_ptr<Connection> connection_;
-  asio::steady_timer timer_;
-  std::shared_ptr<bool> running_ = std::make_shared<bool>(true);
-  bool done_ = false;
-};
-
-}  // namespace
+std::string target_text(const RedisOptions& options) {
+  if (options.sentinel.addresses.empty()) return options.address;
+  std::string text = "master \"" + options.sentinel.master + "\" of Sentinels";
+  for (const std::string& address : options.sentinel.addresses) text += " " + address;
+  return text;
+}
 
 // One command at a time: the others wait in the order they came.
 struct Redis::Queue {
@@ -104,6 +72,16 @@ struct Redis::Queue {
   };
   std::deque<std::shared_ptr<Waiter>> waiting;
   bool busy = false;
+};
+
+struct Redis::Sentinels {
+  const std::string& next(const std::vector<std::string>& addresses) {
+    return addresses[turn++ % addresses.size()];
+  }
+  std::size_t turn = 0;
+  std::uint64_t epoch = 0;  // Largest one seen.
+  std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now();
+  bool asking = false;
 };
 
 class Redis::Turn {
@@ -147,17 +125,23 @@ class Redis::Turn {
 Redis::Redis(asio::any_io_executor executor, RedisOptions options)
     : executor_(std::move(executor)),
       options_(std::move(options)),
-      queue_(std::make_shared<Queue>()) {}
+      queue_(std::make_shared<Queue>()),
+      sentinels_(std::make_shared<Sentinels>()) {}
 
 Redis::~Redis() {
   close();
 }
 
 bool Redis::connected() const {
-  return connection_ && connection_->ready && connection_->socket.is_open();
+  return connection_ && connection_->ready() && connection_->is_open();
 }
 
 void Redis::close() {
+  ++closed_;
+  drop();
+}
+
+void Redis::drop() {
   if (connection_) connection_->close();
   connection_.reset();
 }
@@ -166,50 +150,71 @@ asio::awaitable<Status> Redis::connect() {
   Turn turn(queue_);
   co_await turn.take(executor_);
   close();
-  Status status = co_await open();
+  if (options_.sentinel.addresses.empty()) co_return co_await connect_to(options_.address);
+  co_return co_await connect_by_sentinel();
+}
+
+asio::awaitable<Status> Redis::connect_to(std::string address) {
+  peer_ = std::move(address);
+  Status status = co_await RedisConnection::open(executor_, options_, peer_, connection_);
   if (status) status = co_await greet();
-  if (status) status = co_await check_server();
+  if (status && !options_.any_role) status = co_await check_server();
   if (status) {
-    connection_->ready = true;
+    connection_->set_ready();
   } else {
-    close();
+    drop();
   }
   co_return status;
 }
 
-asio::awaitable<Status> Redis::open() {
-  const Result<Endpoint> endpoint = parse_endpoint(options_.address);
-  if (!endpoint) co_return Error{endpoint.error()};
-  std::vector<asio::generic::stream_protocol::endpoint> candidates;
-  error_code error;
-  if (!endpoint->path.empty()) {
-    candidates.emplace_back(asio::local::stream_protocol::endpoint(endpoint->path));
-  } else {
-    asio::ip::tcp::resolver resolver(executor_);
-    const auto found =
-        co_await resolver.async_resolve(endpoint->host, endpoint->port, awaiting(error));
-    if (error) {
-      co_return Error{"cannot resolve \"" + endpoint->host +
-                      "\" (redis.address): " + error.message()};
+asio::awaitable<Status> Redis::connect_by_sentinel() {
+  std::string errors;
+  const std::uint64_t closed = closed_;
+  const std::vector<std::string>& sentinels = options_.sentinel.addresses;
+  for (std::size_t i = 0; i < sentinels.size(); ++i) {
+    const std::string& asked = sentinels_->next(sentinels);
+    auto master = co_await ask_sentinel(executor_, options_, asked);
+    if (closed_ != closed) co_return Error{"the connection to Redis was closed"};
+    Status status = master ? Status(Ok{}) : Status(Error{master.error()});
+    if (master && master->epoch < sentinels_->epoch) {
+      status = Error{"Sentinel at " + asked + " does not know of the last failover yet"};
     }
-    for (const auto& entry : found) candidates.emplace_back(entry.endpoint());
-  }
-  for (const auto& candidate : candidates) {
-    connection_ = std::make_shared<Connection>(executor_, options_);
-    const std::shared_ptr<Connection> connection = connection_;
-    Deadline deadline(connection, options_.timeout);
-    co_await connection->socket.async_connect(candidate, awaiting(error));
-    if (connection->expired) error = asio::error::timed_out;
-    if (error) continue;
-    deadline.done();
-    if (endpoint->path.empty()) {
-      connection->socket.set_option(asio::ip::tcp::no_delay(true), error);
-      connection->socket.set_option(asio::socket_base::keep_alive(true), error);
+    if (status) {
+      sentinels_->epoch = master->epoch;
+      status = co_await connect_to(master->address);
     }
-    co_return Ok{};
+    if (status) co_return status;
+    errors += (errors.empty() ? "" : "; ") + status.error();
   }
-  co_return Error{"cannot connect to Redis at " + options_.address + ": " + error.message() +
-                  "; is it running, and is redis.address right?"};
+  sentinels_->epoch = 0;  // Sentinels that were set up anew count from the beginning.
+  co_return Error{"no Sentinel led to a master: " + errors};
+}
+
+void Redis::recheck_sentinels() {
+  const auto now = std::chrono::steady_clock::now();
+  if (options_.sentinel.addresses.empty() || sentinels_->asking ||
+      now - sentinels_->asked < options_.sentinel.recheck) {
+    return;
+  }
+  sentinels_->asked = now;
+  sentinels_->asking = true;
+  asio::co_spawn(executor_, recheck(executor_, options_, sentinels_, connection_, peer_),
+                 asio::detached);
+}
+
+// Apart from the commands, and from the Redis itself, which may go meanwhile.
+asio::awaitable<void> Redis::recheck(asio::any_io_executor executor, RedisOptions options,
+                                     std::shared_ptr<Sentinels> sentinels,
+                                     std::shared_ptr<RedisConnection> connection,
+                                     std::string peer) {
+  const std::string asked = sentinels->next(options.sentinel.addresses);
+  auto master = co_await ask_sentinel(executor, options, asked);
+  sentinels->asking = false;
+  // Sentinels that do not answer change nothing.
+  if (!master || master->epoch <= sentinels->epoch || master->address == peer) co_return;
+  sentinels->epoch = master->epoch;
+  connection->close("it is no longer the master, says the Sentinel at " + asked + ": " +
+                    master->address + " is");
 }
 
 asio::awaitable<Status> Redis::greet() {
@@ -233,29 +238,31 @@ asio::awaitable<Status> Redis::check_server() {
   RedisCommand role;
   role.push_back("ROLE");
   append_command(role, &bytes);
-  RedisCommand info;
-  info.push_back("INFO");
-  info.push_back("memory");
-  append_command(info, &bytes);
-  auto replies = co_await exchange(std::move(bytes), 2, options_.timeout);
+  for (const char* section : {"memory", "server"}) {
+    RedisCommand info;
+    info.push_back("INFO");
+    info.push_back(section);
+    append_command(info, &bytes);
+  }
+  auto replies = co_await exchange(std::move(bytes), 3, options_.timeout);
   if (!replies) co_return Error{replies.error()};
   const RedisValue& answer = (*replies)[0];
   if (answer.is_error()) co_return Error{explain_error("ROLE", answer.text)};
   if (answer.at(0).text != "master") {
-    co_return Error{"Redis at " + options_.address + " is a " + answer.at(0).text +
+    co_return Error{"Redis at " + peer_ + " is a " + answer.at(0).text +
                     ", not a master: point redis.address at the master"};
   }
-  const std::string& memory = (*replies)[1].text;
-  const std::string field = "maxmemory_policy:";
-  const std::size_t at = memory.find(field);
-  if ((*replies)[1].is_error() || at == std::string::npos) co_return Ok{};
-  const std::size_t begin = at + field.size();
-  const std::string policy = memory.substr(begin, memory.find('\r', begin) - begin);
-  if (policy != "noeviction") {
+  const std::string policy = info_field((*replies)[1].text, "maxmemory_policy");
+  if (!policy.empty() && policy != "noeviction") {
     spdlog::warn(
-        "redis may evict keys address={} maxmemory-policy={} hint=\"set maxmemory-policy "
-        "noeviction\"",
-        options_.address, policy);
+        "redis may evict keys address={} maxmemory-policy={} "
+        "hint=\"set maxmemory-policy noeviction\"",
+        peer_, policy);
+  }
+  const std::string version = info_field((*replies)[2].text, "redis_version");
+  if (!version.empty() && std::atoi(version.c_str()) < kOldestVersion) {
+    spdlog::warn("redis is older than supported address={} version={} supported={}", peer_, version,
+                 kOldestVersion);
   }
   co_return Ok{};
 }
@@ -263,32 +270,31 @@ asio::awaitable<Status> Redis::check_server() {
 asio::awaitable<Result<std::vector<RedisValue>>> Redis::exchange(std::string bytes,
                                                                  std::size_t replies,
                                                                  std::chrono::milliseconds time) {
-  const std::shared_ptr<Connection> connection = connection_;
-  if (!connection || !connection->socket.is_open()) {
-    co_return Error{"not connected to Redis at " + options_.address};
+  const std::shared_ptr<RedisConnection> connection = connection_;
+  if (!connection || !connection->is_open()) {
+    co_return Error{"not connected to Redis at " + target_text(options_)};
   }
   Deadline deadline(connection, time);
   error_code error;
   const auto failed = [&](const std::string& why) {
-    if (!connection->expired) return Error{"Redis at " + options_.address + ": " + why};
-    return Error{"Redis at " + options_.address + " did not answer within " +
-                 std::to_string(time.count()) + " ms"};
+    if (!connection->expired()) return Error{"Redis at " + peer_ + ": " + why};
+    return Error{"Redis at " + peer_ + " did not answer within " + std::to_string(time.count()) +
+                 " ms"};
   };
-  co_await asio::async_write(connection->socket, asio::buffer(bytes), awaiting(error));
-  if (error) co_return failed("cannot send: " + error.message());
+  co_await connection->write(bytes, error);
+  if (error) co_return failed(connection->why_lost(error));
 
   std::vector<RedisValue> values;
   while (values.size() < replies) {
-    Result<std::optional<RedisValue>> next = connection->parser.next();
+    Result<std::optional<RedisValue>> next = connection->parser().next();
     if (!next) co_return failed(next.error());
     if (next->has_value()) {
       values.push_back(std::move(**next));
       continue;
     }
-    const std::size_t size = co_await connection->socket.async_read_some(
-        asio::buffer(connection->chunk), awaiting(error));
-    if (error) co_return failed("connection lost: " + error.message());
-    const Status fed = connection->parser.feed({connection->chunk.data(), size});
+    const std::string_view bytes_read = co_await connection->read(error);
+    if (error) co_return failed(connection->why_lost(error));
+    const Status fed = connection->parser().feed(bytes_read);
     if (!fed) co_return failed(fed.error());
   }
   deadline.done();
@@ -303,7 +309,8 @@ asio::awaitable<Result<RedisValue>> Redis::blocking_command(RedisCommand command
                                                             std::chrono::milliseconds wait) {
   Turn turn(queue_);
   co_await turn.take(executor_);
-  if (!connected()) co_return Error{"not connected to Redis at " + options_.address};
+  if (!connected()) co_return Error{"not connected to Redis at " + target_text(options_)};
+  recheck_sentinels();
   std::string bytes;
   append_command(command, &bytes);
   auto replies = co_await exchange(std::move(bytes), 1, options_.timeout + wait);
@@ -318,7 +325,8 @@ asio::awaitable<Result<std::vector<RedisValue>>> Redis::pipeline(
     std::vector<RedisCommand> commands) {
   Turn turn(queue_);
   co_await turn.take(executor_);
-  if (!connected()) co_return Error{"not connected to Redis at " + options_.address};
+  if (!connected()) co_return Error{"not connected to Redis at " + target_text(options_)};
+  recheck_sentinels();
   if (commands.empty()) co_return std::vector<RedisValue>{};
   std::string bytes;
   for (const RedisCommand& command : commands) append_command(command, &bytes);

@@ -15,15 +15,20 @@ class Reseeder {
  public:
   Reseeder(Redis& redis, const Leader& leader, std::string writer)
       : redis_(redis), publisher_(redis, kManualSource, leader.token, std::move(writer)) {
-    publisher_.instance_ = leader.instance;
+    publisher_.writer_.act_for(leader.instance);
   }
 
   asio::awaitable<Result<PublishReport>> run(v1::DiskSource copy, Reseed mode) {
-    std::vector<v1::Object> objects(copy.objects().begin(), copy.objects().end());
+    ObjectList objects;
+    for (const v1::Object& object : copy.objects()) {
+      objects.push_back(std::make_shared<const v1::Object>(object));
+    }
     PublishReport report;
     auto before = co_await read_source_hash(redis_, kManualSource);
     if (!before) co_return Error{before.error()};
-    auto changes = co_await publisher_.write(std::move(objects), mode == Reseed::kFill);
+    auto changes = publisher_.all_or_error(co_await publisher_.writer_.put(
+        std::move(objects),
+        mode == Reseed::kFill ? ObjectWriter::Mode::kAbsent : ObjectWriter::Mode::kCompare));
     if (!changes) co_return Error{changes.error()};
     for (const Change change : *changes) {
       report.created += change == Change::kCreated;
@@ -33,7 +38,7 @@ class Reseeder {
     // The new incarnation comes after the values: a crash before it leaves the step back to be
     // seen.
     if (mode == Reseed::kReplace) {
-      ScriptCall renew = publisher_.call("");
+      ScriptCall renew = publisher_.writer_.call();
       renew.arguments.push_back(copy.incarnation());
       auto renewed = co_await run_script_once(redis_, kRenewScript, std::move(renew));
       if (!renewed) co_return Error{renewed.error()};
@@ -46,7 +51,7 @@ class Reseeder {
                                            : copy.incarnation());
     marker.set_reseeded_sequence(repair ? copy.marker().reseeded_sequence() : copy.sequence());
     const bool wrote = report.created + report.configured > 0 || mode == Reseed::kReplace;
-    auto finished = co_await publisher_.finish(std::move(marker), wrote);
+    auto finished = co_await publisher_.finish(std::move(marker), wrote, false, std::nullopt);
     if (!finished) co_return Error{finished.error()};
     report.marker_written = *finished;
     co_return report;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <utility>
 
 #include "control/store/keys.h"
@@ -69,6 +70,7 @@ asio::awaitable<Status> SnapshotReader::begin() {
     source.hash = std::move(hash);
   }
   snapshot_.ledger = marks->ledger;
+  snapshot_.replication_id = marks->replication_id;
   auto last = co_await last_entry(redis_);
   if (!last) co_return Error{last.error()};
   snapshot_.stream_id = std::move(*last);
@@ -133,22 +135,19 @@ asio::awaitable<Status> SnapshotReader::scan_objects() {
 
 asio::awaitable<Status> SnapshotReader::read_values() {
   for (auto& [name, source] : snapshot_.sources) {
-    std::vector<ObjectKey> all;
-    for (const auto& [key, object] : source.objects) all.push_back(key);
-    for (std::size_t begin = 0; begin < all.size(); begin += kChunk) {
-      const std::size_t end = std::min(begin + kChunk, all.size());
-      std::vector<ObjectKey> some(all.begin() + static_cast<std::ptrdiff_t>(begin),
-                                  all.begin() + static_cast<std::ptrdiff_t>(end));
-      auto values = co_await read_objects(redis_, some);
+    auto next = source.objects.begin();
+    while (next != source.objects.end()) {
+      std::vector<ObjectKey> some;
+      for (auto one = next; one != source.objects.end() && some.size() < kChunk; ++one) {
+        some.push_back(one->first);
+      }
+      auto values = co_await read_objects(redis_, std::move(some));
       if (!values) co_return Error{values.error()};
-      for (std::size_t i = 0; i < some.size(); ++i) {
-        ReadObject& value = (*values)[i];
-        if (!value.object && value.problem.empty()) {
-          source.objects.erase(
-              some[i]);  // Gone since the scan; the stream says whether by a delete.
-        } else {
-          source.objects[some[i]] = std::move(value);
-        }
+      for (ReadObject& value : *values) {
+        // Gone since the scan: the stream says whether by a delete.
+        const bool gone = !value.object && value.problem.empty();
+        if (!gone) next->second = std::move(value);
+        next = gone ? source.objects.erase(next) : std::next(next);
       }
     }
   }
@@ -233,6 +232,10 @@ asio::awaitable<Result<Snapshot>> SnapshotReader::run() {
 
 }  // namespace
 
+std::size_t fingerprint_of(const std::string& bytes) {
+  return std::hash<std::string>{}(bytes);
+}
+
 asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis,
                                                 std::map<std::string, Position> known) {
   SnapshotReader reader(redis, std::move(known));
@@ -250,6 +253,7 @@ asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::string> kn
   known.insert(kManualSource);
   std::vector<RedisCommand> commands;
   commands.push_back(ledger_command());
+  commands.push_back(replication_command());
   for (const std::string& name : known) {
     commands.push_back(source_hash_command(name));
     RedisCommand& accept = commands.emplace_back();
@@ -260,7 +264,13 @@ asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::string> kn
   if (!replies) co_return Error{replies.error()};
   Marks marks;
   marks.ledger = ledger_mark(replies->front());
-  std::size_t at = 1;
+  const Result<Replication> replication = parse_replication((*replies)[1]);
+  if (!replication) co_return Error{replication.error()};
+  if (!replication->master) {
+    co_return Error{"Redis at " + redis.peer() + " is not a master any more"};
+  }
+  marks.replication_id = replication->id;
+  std::size_t at = 2;
   for (const std::string& name : known) {
     SourceHash hash = parse_source_hash(name, (*replies)[at++]);
     const RedisValue& accepted = (*replies)[at++];
@@ -286,7 +296,7 @@ asio::awaitable<Result<std::vector<ReadObject>>> read_objects(Redis& redis,
       objects[i].problem = object.error();
       continue;
     }
-    objects[i].fingerprint = std::hash<std::string>{}(value.bytes);
+    objects[i].fingerprint = fingerprint_of(value.bytes);
     objects[i].object = std::make_shared<const v1::Object>(std::move(*object));
   }
   co_return objects;

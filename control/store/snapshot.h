@@ -17,6 +17,7 @@
 #include "control/store/judge.h"
 #include "control/store/objects.h"
 #include "control/store/redis.h"
+#include "control/store/replication.h"
 #include "control/store/source_hash.h"
 
 namespace sluice::store {
@@ -27,6 +28,8 @@ struct ReadObject {
   std::size_t fingerprint = 0;  // Of its bytes: equal bytes need no delivery.
   std::string problem;
 };
+
+std::size_t fingerprint_of(const std::string& bytes);
 
 struct SourceSnapshot {
   SourceHash hash;
@@ -40,6 +43,7 @@ struct Snapshot {
   std::map<std::string, SourceSnapshot> sources;
   std::string stream_id;          // Follow the stream from here.
   std::string ledger;             // Incarnation, sequence and readiness of the ledger, to compare.
+  std::string replication_id;     // Redis'.
   std::vector<Problem> problems;  // Keys under our prefix that are not ours.
 };
 
@@ -52,7 +56,9 @@ struct Marks {
   std::map<std::string, SourceHash> hashes;
   std::set<std::string> accepted;
   std::string ledger;
+  std::string replication_id;
 };
+// An error, too, when this Redis is not a master any more.
 boost::asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::string> known);
 
 // Reads and decodes values; one ReadObject per key, in their order.

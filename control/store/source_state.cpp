@@ -27,7 +27,10 @@ void SourceState::load(const v1::DiskSource& disk, StoreObserver& observer) {
     if (metadata_of(object) == nullptr) continue;
     const ObjectKey key = key_of(name_, object);
     auto shared = std::make_shared<const v1::Object>(object);
-    objects_[key].object = shared;
+    Known& known = objects_[key];
+    leave(key, known);
+    known.object = shared;
+    enter(key, known);
     observer.on_upsert(key, std::move(shared));
   }
   judgement_.complete = base_complete_;
@@ -46,17 +49,13 @@ void SourceState::save(v1::DiskSource* disk) const {
   }
 }
 
-std::size_t SourceState::held() const {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      objects_, [](const auto& item) { return item.second.object && !item.second.present; }));
-}
-
-std::map<v1::Kind, std::uint64_t> SourceState::present() const {
-  std::map<v1::Kind, std::uint64_t> counts;
-  for (const auto& [key, known] : objects_) {
-    if (known.present) ++counts[key.kind];
-  }
-  return counts;
+void SourceState::tally(const ObjectKey& key, const Known& known, int sign) {
+  if (known.present) totals_.present[key.kind] += sign;
+  if (!known.problem.empty()) totals_.problems += sign;
+  if (!known.object) return;
+  if (key.kind == v1::KIND_SERVICE) totals_.services += sign;
+  if (!known.present) totals_.held += sign;
+  if (known.object->header().minor() > kMinor) totals_.newer += sign;
 }
 
 Evidence SourceState::gather(const SourceSnapshot& snapshot) const {
@@ -105,8 +104,10 @@ void SourceState::drop_absent(const SourceSnapshot& snapshot, StoreObserver& obs
       continue;
     }
     const bool gone = snapshot.deleted.contains(key) || judgement_.proven.contains(key.kind);
+    leave(key, known);
     if (!gone && known.object) {
       known.present = false;
+      enter(key, known);
       ++item;
       continue;
     }
@@ -117,7 +118,7 @@ void SourceState::drop_absent(const SourceSnapshot& snapshot, StoreObserver& obs
 
 // Once nothing is held, what is in memory is what Redis has, and becomes the state to fall back to.
 void SourceState::settle() {
-  if (judgement_.hold_all || held() > 0) return;
+  if (judgement_.hold_all || totals_.held > 0) return;
   base_ = live_;
   base_complete_ = judgement_.complete;
   if (judged_.marker) base_marker_ = *judged_.marker;
@@ -125,15 +126,20 @@ void SourceState::settle() {
 
 void SourceState::update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer) {
   Known& known = objects_[key];
+  leave(key, known);
   known.present = true;
   known.problem = value.problem;
-  if (!value.object) return;
-  if (known.object && known.fingerprint == value.fingerprint) return;
-  known.fingerprint = value.fingerprint;
   // After a start from disk there is no fingerprint yet.
-  const bool same = known.object && encode(*known.object) == encode(*value.object);
-  known.object = value.object;
-  if (!same) observer.on_upsert(key, value.object);
+  if (value.object && known.object && known.fingerprint == 0) {
+    known.fingerprint = fingerprint_of(encode(*known.object));
+  }
+  const bool changed = value.object && !(known.object && known.fingerprint == value.fingerprint);
+  if (changed) {
+    known.fingerprint = value.fingerprint;
+    known.object = value.object;
+  }
+  enter(key, known);
+  if (changed) observer.on_upsert(key, value.object);
 }
 
 SourceState::Verdict SourceState::follow(const StreamEntry& entry) {
@@ -156,12 +162,13 @@ void SourceState::remove(const ObjectKey& key, StoreObserver& observer) {
   const auto found = objects_.find(key);
   if (found == objects_.end()) return;
   const bool known = found->second.object != nullptr;
+  leave(key, found->second);
   objects_.erase(found);
   if (known) observer.on_delete(key);
 }
 
 bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
-  if (accepted && !judged_accepted_ && (judgement_.hold_all || held() > 0)) return true;
+  if (accepted && !judged_accepted_ && (judgement_.hold_all || totals_.held > 0)) return true;
   if (judgement_.hold_all) {
     return hash.incarnation != judged_.incarnation || hash.problem != judged_.problem;
   }
@@ -177,10 +184,9 @@ bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
   if (same_hash(hash, judged_)) return false;
   if (hash.marker_bytes != judged_.marker_bytes && !adopts_marker(hash)) return true;
   // Followed further since the judgement: the counts must have followed too.
-  const auto counted = present();
   for (const v1::Kind kind : all_kinds()) {
-    const auto own = counted.find(kind);
-    const std::uint64_t have = own == counted.end() ? 0 : own->second;
+    const auto own = totals_.present.find(kind);
+    const auto have = static_cast<std::uint64_t>(own == totals_.present.end() ? 0 : own->second);
     // A difference that was there when judged needs no second look before something is written.
     if (hash.count(kind) != have && !judgement_.miscounted.contains(kind)) return true;
   }
@@ -190,7 +196,7 @@ bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
 
 // A marker that promises what the last one did needs no second read.
 bool SourceState::adopts_marker(const SourceHash& hash) const {
-  if (!hash.marker || held() > 0 || !judgement_.miscounted.empty()) return false;
+  if (!hash.marker || totals_.held > 0 || !judgement_.miscounted.empty()) return false;
   return std::ranges::all_of(
       all_kinds(), [&](v1::Kind kind) { return hash.complete(kind) == judged_.complete(kind); });
 }
@@ -204,47 +210,62 @@ void SourceState::tell_held(v1::SourceState* state) const {
                             (key.ns.empty() ? "" : key.ns + "/") + key.name);
   };
   for (const ObjectKey& key : missing_) tell(key);
-  if (judgement_.hold_all) return;
+  if (judgement_.hold_all || totals_.held == 0) return;
   for (const auto& [key, known] : objects_)
     if (known.object && !known.present) tell(key);
 }
 
-SourceView SourceState::view(bool connected) const {
+void SourceState::tell_problems(SourceView* view) const {
+  if (totals_.problems == 0) return;
+  for (const auto& [key, known] : objects_) {
+    if (view->problems.size() == kMaxProblems) return;
+    if (!known.problem.empty()) view->problems.push_back({keys::object(key), known.problem});
+  }
+}
+
+// What this program is too old to know is not served.
+std::string SourceState::newer_text() const {
+  if (totals_.newer == 0) return {};
+  return std::to_string(totals_.newer) + " objects were written for a newer version than " +
+         std::to_string(kMajor) + "." + std::to_string(kMinor) +
+         "; what that added is not served: upgrade this gateway";
+}
+
+SourceView SourceState::view(bool connected, const std::string& error) const {
   SourceView view;
   view.marker = judged_once_ && judged_.marker ? *judged_.marker : base_marker_;
   view.incarnation = judged_once_ ? judged_.incarnation : std::string();
   view.complete.assign(judgement_.complete.begin(), judgement_.complete.end());
-  view.held = held();
+  view.held = static_cast<std::size_t>(totals_.held);
   view.reseed = judgement_.reseed;
   view.alarmed = judgement_.alarmed;
   view.state.set_source(name_);
   view.state.set_sequence(live_.sequence);
-  std::uint64_t services = 0;
-  for (const auto& [key, known] : objects_) {
-    if (known.object && key.kind == v1::KIND_SERVICE) ++services;
-    if (!known.problem.empty() && view.problems.size() < kMaxProblems) {
-      view.problems.push_back({keys::object(key), known.problem});
-    }
-  }
-  view.state.set_services(services);
+  view.state.set_services(static_cast<std::uint64_t>(totals_.services));
   view.state.set_alarmed(view.alarmed);
+  tell_problems(&view);
   tell_held(&view.state);
-  const bool nothing = base_.incarnation.empty() && objects_.empty();
   if (judged_once_ && connected) {
     const bool released = judgement_.state == "held" && !judgement_.hold_all && view.held == 0;
     view.state.set_state(released ? "synced" : judgement_.state);
     view.state.set_message(released ? "" : judgement_.message);
+    const std::string newer = newer_text();
+    if (!newer.empty()) {
+      *view.state.mutable_message() += (view.state.message().empty() ? "" : "; ") + newer;
+    }
   } else {
+    const bool nothing = base_.incarnation.empty() && objects_.empty();
     view.state.set_state(nothing ? "unknown" : "stale");
-    view.state.set_message(connected ? "Redis is being read" : "Redis does not answer");
+    view.state.set_message(error.empty() ? "Redis is being read"
+                                         : "Redis is not being read: " + error);
   }
   return view;
 }
 
-void SourceState::report(bool connected, StoreObserver& observer) {
+void SourceState::report(bool connected, const std::string& error, StoreObserver& observer) {
   // Not after a lost connection: changes may have been followed whose values were not read yet.
   if (judged_once_ && connected) settle();
-  const SourceView now = view(connected);
+  const SourceView now = view(connected, error);
   std::string text = now.state.state() + "\n" + now.state.message() + "\n" + now.incarnation +
                      "\n" + std::to_string(now.held) +
                      std::to_string(static_cast<int>(now.reseed)) + now.marker.SerializeAsString() +

@@ -36,9 +36,10 @@ class SourceState {
   // Compares with a source hash read now; true: read everything again.
   bool disagrees(const SourceHash& hash, bool accepted);
 
-  // After each read or batch: tells the observer when the view changed.
-  void report(bool connected, StoreObserver& observer);
-  SourceView view(bool connected) const;
+  // After each read or batch: tells the observer when the view changed. `error`: why Redis is not
+  // being read, when it is not connected.
+  void report(bool connected, const std::string& error, StoreObserver& observer);
+  SourceView view(bool connected, const std::string& error) const;
   const Position& live() const { return live_; }
 
  private:
@@ -55,12 +56,25 @@ class SourceState {
   void drop_absent(const SourceSnapshot& snapshot, StoreObserver& observer);
   void settle();
   bool adopts_marker(const SourceHash& hash) const;
-  std::size_t held() const;
+  // Each change of an object in objects_ is between these two, which keep the totals.
+  void leave(const ObjectKey& key, const Known& known) { tally(key, known, -1); }
+  void enter(const ObjectKey& key, const Known& known) { tally(key, known, 1); }
+  void tally(const ObjectKey& key, const Known& known, int sign);
+  void tell_problems(SourceView* view) const;
   void tell_held(v1::SourceState* state) const;
-  std::map<v1::Kind, std::uint64_t> present() const;
+  std::string newer_text() const;
+
+  struct Totals {
+    std::map<v1::Kind, std::int64_t> present;  // Keys Redis has.
+    std::int64_t services = 0;
+    std::int64_t held = 0;
+    std::int64_t problems = 0;
+    std::int64_t newer = 0;  // Of a minor version above ours.
+  };
 
   std::string name_;
   Objects objects_;
+  Totals totals_;
   Position base_;  // Of the last good state: moves to live_ when nothing is held.
   Position live_;  // Last change read.
   v1::SourceMarker base_marker_;

@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -47,11 +50,42 @@ std::string text_of(const redisReply& reply) {
 
 }  // namespace
 
+int free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool bound = socket >= 0 && ::bind(socket, generic, size) == 0 &&
+                     ::getsockname(socket, generic, &size) == 0;
+  ::close(socket);
+  if (!bound) throw std::runtime_error("no free TCP port");
+  return ntohs(address.sin_port);
+}
+
 RedisServer::RedisServer(std::vector<std::string> options) : options_(std::move(options)) {
+  make_folder();
+  start();
+}
+
+RedisServer::RedisServer(Sentinel, const std::vector<std::string>& lines) : sentinel_(true) {
+  make_folder();
+  std::ofstream file(folder_ + "/sentinel.conf");
+  file << "unixsocket " << socket() << "\ndir " << folder_ << "\n";
+  for (const std::string& line : lines) file << line << "\n";
+  file.close();
+  start();
+}
+
+std::unique_ptr<RedisServer> RedisServer::sentinel(std::vector<std::string> lines) {
+  return std::unique_ptr<RedisServer>(new RedisServer(Sentinel{}, lines));
+}
+
+void RedisServer::make_folder() {
   std::string path = (std::filesystem::temp_directory_path() / "sluice-redis-XXXXXX").string();
   if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp " + path);
   folder_ = path;
-  start();
 }
 
 RedisServer::~RedisServer() {
@@ -77,6 +111,7 @@ void RedisServer::start() {
                                     "--logfile",
                                     folder_ + "/redis.log"};
   words.insert(words.end(), options_.begin(), options_.end());
+  if (sentinel_) words = {"redis-server", folder_ + "/sentinel.conf", "--sentinel"};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

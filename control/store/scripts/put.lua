@@ -1,15 +1,30 @@
--- Writes one object. KEYS: last object. ARGV: 5 kind, 6 NAMESPACE/NAME, 7 uid, 8 value, 9 'NX' or ''.
--- Returns 'created', 'configured' or 'unchanged'; NX leaves an object that is there as it is.
-local object = KEYS[#KEYS]
-local count_field = 'count:' .. ARGV[5]
-local refusal = refuse(count_field)
+-- Writes objects. ARGV: 5 'NX' or '', then for each object of KEYS: kind, NAMESPACE/NAME, uid, value.
+-- Returns for each 'created', 'configured', 'unchanged' or an error; NX leaves one that is there as it is.
+local refusal = refuse()
 if refusal then return refusal end
-if wrong_type(object, 'string') then
-  return redis.error_reply('WRONGTYPE ' .. object .. ' is not ours')
+local objects = (#ARGV - 5) / 4
+local results, damaged, created = {}, {}, {}
+for i = 1, objects do
+  local object = KEYS[#KEYS - objects + i]
+  local at = 2 + i * 4
+  local kind, value = ARGV[at], ARGV[at + 3]
+  if damaged[kind] == nil then damaged[kind] = not integer('count:' .. kind) end
+  if damaged[kind] then
+    results[i] = redis.error_reply('DAMAGED ' .. KEYS[1] .. ' counts no number of ' .. kind)
+  elseif wrong_type(object, 'string') then
+    results[i] = redis.error_reply('WRONGTYPE ' .. object .. ' is not ours')
+  else
+    local old = redis.call('GET', object)
+    if old and (old == value or ARGV[5] == 'NX') then
+      results[i] = 'unchanged'
+    else
+      record(kind, ARGV[at + 1], 'put', ARGV[at + 2])
+      if not old then created[kind] = (created[kind] or 0) + 1 end
+      redis.call('SET', object, value)
+      results[i] = old and 'configured' or 'created'
+    end
+  end
 end
-local old = redis.call('GET', object)
-if old and (old == ARGV[8] or ARGV[9] == 'NX') then return 'unchanged' end
-record(ARGV[5], ARGV[6], 'put', ARGV[7])
-if not old then redis.call('HINCRBY', KEYS[1], count_field, 1) end
-redis.call('SET', object, ARGV[8])
-return old and 'configured' or 'created'
+for kind, count in pairs(created) do redis.call('HINCRBY', KEYS[1], 'count:' .. kind, count) end
+finish()
+return results

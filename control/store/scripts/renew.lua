@@ -1,6 +1,6 @@
 -- Takes a new incarnation (ARGV 4) for a source whose Redis went back to an older state; readers then
 -- hold what they have until its marker is complete again. ARGV: 5 the incarnation to leave.
-local refusal = refuse(nil)
+local refusal = refuse()
 if refusal then return refusal end
 local now = redis.call('HGET', KEYS[1], 'incarnation') or ''
 if now ~= ARGV[5] then
@@ -9,4 +9,5 @@ end
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[4], 'sequence', 0)
 redis.call('HDEL', KEYS[1], 'marker')
 record('', '', 'renew', '')
+finish()
 return 'renewed'

@@ -1,5 +1,5 @@
 -- Common to every script that changes a source; put before it when the scripts are compiled in.
--- KEYS: 1 source hash, 2 stream, 3 set of sources, 4 leader if ARGV 3 is given; last the object, if any.
+-- KEYS: 1 source hash, 2 stream, 3 set of sources, 4 leader if ARGV 3 is given; then the objects, if any.
 -- ARGV: 1 source, 2 token or '', 3 leader's instance or '', 4 incarnation to use if there is none.
 -- A script is not rolled back when it fails midway: everything is checked before the first write.
 
@@ -8,18 +8,19 @@ local function wrong_type(key, expected)
   return found ~= 'none' and found ~= expected
 end
 
+-- At most 15 digits: Lua's numbers are exact so far.
 local function integer(field)
   local value = redis.call('HGET', KEYS[1], field)
-  return not value or string.match(value, '^%d+$') ~= nil
+  return not value or (#value <= 15 and string.match(value, '^%d+$') ~= nil)
 end
 
 -- An error reply when this writer may not write, else nil.
-local function refuse(count_field)
+local function refuse()
   if wrong_type(KEYS[1], 'hash') or wrong_type(KEYS[2], 'stream') or wrong_type(KEYS[3], 'set') then
     return redis.error_reply('WRONGTYPE ' .. KEYS[1] .. ', ' .. KEYS[2] .. ' or ' .. KEYS[3] ..
                              ' is not ours')
   end
-  if not (integer('sequence') and integer('token') and (not count_field or integer(count_field))) then
+  if not (integer('sequence') and integer('token')) then
     return redis.error_reply('DAMAGED ' .. KEYS[1] .. ' has counters that are not numbers')
   end
   if ARGV[3] ~= '' then
@@ -38,16 +39,25 @@ local function refuse(count_field)
   return nil
 end
 
--- Numbers the change and tells the readers. The first write of every script that may grow memory, so
--- that a full Redis refuses before anything is changed.
+local incarnation, sequence, entry
+
+-- Numbers a change and tells the readers. Its first call begins with the first write of every script that
+-- may grow memory, so that a full Redis refuses before anything is changed.
 local function record(kind, name, op, uid)
-  redis.call('HSETNX', KEYS[1], 'incarnation', ARGV[4])
-  if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'token', ARGV[2]) end
-  local incarnation = redis.call('HGET', KEYS[1], 'incarnation')
-  local sequence = redis.call('HINCRBY', KEYS[1], 'sequence', 1)
-  local entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', 'source', ARGV[1], 'kind', kind,
-                           'key', name, 'op', op, 'uid', uid, 'sequence', sequence,
-                           'incarnation', incarnation)
-  redis.call('HSET', KEYS[1], 'entry', entry)
-  redis.call('SADD', KEYS[3], ARGV[1])
+  if not incarnation then
+    redis.call('HSETNX', KEYS[1], 'incarnation', ARGV[4])
+    if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'token', ARGV[2]) end
+    redis.call('SADD', KEYS[3], ARGV[1])
+    local now = redis.call('HMGET', KEYS[1], 'incarnation', 'sequence')
+    incarnation, sequence = now[1], tonumber(now[2] or '0')
+  end
+  sequence = sequence + 1
+  entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', 'source', ARGV[1], 'kind', kind,
+                     'key', name, 'op', op, 'uid', uid, 'sequence', sequence,
+                     'incarnation', incarnation)
+end
+
+-- After the last record.
+local function finish()
+  if incarnation then redis.call('HSET', KEYS[1], 'sequence', sequence, 'entry', entry) end
 end

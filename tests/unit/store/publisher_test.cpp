@@ -131,7 +131,7 @@ TEST_F(PublisherTest, ASmallerTokenIsFenced) {
 TEST_F(PublisherTest, AnotherClusterUnderTheSameNameIsRefused) {
   ASSERT_TRUE(publish("prod", services(2)));
   Publisher other(redis, "prod", 9, "test");
-  const auto report = run(other.publish_all(all_kinds(), {}, "uid-of-another"));
+  const auto report = run(other.publish_all(all_kinds(), ObjectList{}, "uid-of-another"));
   ASSERT_FALSE(report);
   EXPECT_THAT(report.error(), HasSubstr("give this cluster another name"));
   EXPECT_EQ(hash("prod").count(v1::KIND_SERVICE), 2u);

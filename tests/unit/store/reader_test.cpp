@@ -99,7 +99,7 @@ TEST_F(ReaderTest, ATrimmedStreamReadsEverythingAgain) {
                            "redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)\nreturn result";
   EXPECT_EQ(server.command({"EVAL", text, "4", keys::source("manual"), "sluice:1:stream",
                             "sluice:1:sources", keys::object(service_key("web-0")), "manual", "",
-                            "", "unused", "Service", "default/web-0", "uid", encode(changed), ""}),
+                            "", "unused", "", "Service", "default/web-0", "uid", encode(changed)}),
             "configured");
   EXPECT_TRUE(until([this] {
     return observer.objects[service_key("web-0")]->service().spec().load_balancer_ip() ==
