@@ -142,9 +142,8 @@ class Redis {
   std::shared_ptr<Queue> queue_;
   std::shared_ptr<RedisConnection> connection_;
   std::string peer_;
-  std::uint64_t closed_ = 0;          // Calls of close(), so that a connect() in between ends.
-  std::size_t sentinel_ = 0;          // To be asked next.
-  std::uint64_t sentinel_epoch_ = 0;  // Largest one seen.
+  std::uint64_t closed_ = 0;  // Calls of close(), so that a connect() in between ends.
+  std::shared_ptr<Sentinels> sentinels_;
 };
 
 }  // namespace sluice::store
