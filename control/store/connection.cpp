@@ -79,6 +79,8 @@ std::string RedisConnection::why_lost(const error_code& error) const {
   if (!meaning.empty()) return "it " + meaning;
   std::string text = "connection lost: " + error.message();
   if (!ready_ && !tls_) text += "; does it want TLS (redis.tls.enabled)?";
+  // Its alert is lost where the connection was reset before it was read.
+  if (!ready_ && tls_) text += "; does it want a certificate of ours (redis.tls.certificate)?";
   return text;
 }
 

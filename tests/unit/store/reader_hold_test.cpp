@@ -169,7 +169,7 @@ TEST_F(HoldTest, AHugeForeignValueCostsNoConnection) {
   server.command({"CLIENT", "KILL", "TYPE", "normal"});
   ASSERT_TRUE(run(redis.connect()));
   EXPECT_TRUE(until([this] { return observer.manual().problems.size() == 1; }));
-  EXPECT_THAT(observer.manual().problems[0].text, HasSubstr("bytes, more than"));
+  EXPECT_THAT(observer.manual().problems[0].text, HasSubstr("its value has more than"));
   EXPECT_TRUE(observer.connected);
 }
 
