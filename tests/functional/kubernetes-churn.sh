@@ -7,5 +7,5 @@ set -eu
 bed_begin kubechurn
 bed_namespace gw
 mkdir "$BED_DIR/run"
-in_ns gw /usr/bin/python3 "$SOURCE/tests/functional/kubernetes/churn.py" --build "$BUILD" --folder "$BED_DIR/run" \
+in_ns gw /usr/bin/python3 -B "$SOURCE/tests/functional/kubernetes/churn.py" --build "$BUILD" --folder "$BED_DIR/run" \
   "$@"

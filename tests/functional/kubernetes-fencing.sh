@@ -6,4 +6,4 @@ set -eu
 bed_begin kubefencing
 bed_namespace gw
 mkdir "$BED_DIR/run"
-in_ns gw /usr/bin/python3 "$SOURCE/tests/functional/kubernetes/fencing.py" --build "$BUILD" --folder "$BED_DIR/run"
+in_ns gw /usr/bin/python3 -B "$SOURCE/tests/functional/kubernetes/fencing.py" --build "$BUILD" --folder "$BED_DIR/run"
