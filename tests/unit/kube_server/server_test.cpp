@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 
 #include "tests/unit/kube_server/client.h"
 
@@ -68,6 +70,35 @@ TEST(Server, RightsComeFromTheManifests) {
   EXPECT_EQ(fetch(server, "GET /api/v1/services", "wrong").substr(9, 3), "401");
   EXPECT_TRUE(has(fetch(server, "GET /api/v1/services", ""), "system:anonymous"));
   EXPECT_EQ(fetch(server, "GET /version", "").substr(9, 3), "200");
+}
+
+// What the agent is installed with is enough for it, and no more.
+TEST(Server, TheAgentsOwnManifests) {
+  std::ifstream in(SLUICE_SOURCE_DIR "/config/kubernetes/rbac.yaml");
+  const std::string yaml(std::istreambuf_iterator<char>(in), {});
+  Access access;
+  const Status loaded = access.load_manifests(yaml);
+  ASSERT_TRUE(loaded.ok()) << loaded.error();
+  const User agent{"system:serviceaccount:sluice-system:sluice-agent", {}};
+  const auto may = [&](const char* verb, const char* plural, const char* subresource = "",
+                       const char* ns = "default", const char* name = "x") {
+    return access.check(agent, {verb, &resource(plural), subresource, ns, name}).empty();
+  };
+  for (const char* plural : {"services", "endpointslices", "nodes", "namespaces"}) {
+    EXPECT_TRUE(may("list", plural, "", "", "")) << plural;
+    EXPECT_TRUE(may("watch", plural, "", "", "")) << plural;
+    for (const char* verb : {"create", "update", "patch", "delete"}) {
+      EXPECT_FALSE(may(verb, plural)) << verb << " " << plural;
+    }
+  }
+  EXPECT_TRUE(may("patch", "services", "status"));
+  EXPECT_TRUE(may("create", "events"));
+  EXPECT_TRUE(may("patch", "events"));
+  EXPECT_TRUE(may("create", "leases", "", "sluice-system"));
+  EXPECT_TRUE(may("get", "leases", "", "sluice-system", "sluice-agent"));
+  EXPECT_TRUE(may("update", "leases", "", "sluice-system", "sluice-agent"));
+  EXPECT_FALSE(may("update", "leases", "", "kube-system", "sluice-agent"));
+  EXPECT_FALSE(may("list", "pods", "", "", ""));
 }
 
 TEST(Server, AWatchFollowsAndEndsAsAsked) {

@@ -129,6 +129,20 @@ TEST_F(StoreTest, AWatchFromBeforeTheHistoryGets410AsAnEvent) {
   EXPECT_EQ(list[0].at("object").at("reason"), "Expired");
 }
 
+TEST(Store, TheHistoryIsBounded) {
+  Store store(10);
+  const std::uint64_t begin = store.version();
+  for (int i = 0; i < 20; ++i) store.create(service("s" + std::to_string(i)));
+  std::vector<Change> changes;
+  EXPECT_FALSE(store.changes_after(begin, 100, changes));
+  ASSERT_TRUE(store.changes_after(store.oldest(), 100, changes));
+  EXPECT_EQ(changes.size(), 10u);
+  EXPECT_EQ(changes.back().version, store.version());
+  Objects then;
+  ASSERT_TRUE(store.objects_at(resource("services"), store.oldest(), then));
+  EXPECT_EQ(then.size() + 10, store.objects(resource("services")).size());
+}
+
 TEST_F(StoreTest, InitialEventsEndWithTheirBookmark) {
   store_.create(service("a"));
   const auto list = events(
