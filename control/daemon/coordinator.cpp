@@ -70,7 +70,9 @@ bool Coordinator::ledger_known() const {
   return disk_ledger_ || ledger_read();
 }
 
-bool Coordinator::ledger_read() const { return ledger_.state() == store::LedgerState::kReady; }
+bool Coordinator::ledger_read() const {
+  return ledger_.state() == store::LedgerState::kReady;
+}
 
 void Coordinator::stop() {
   stopping_ = true;
@@ -304,6 +306,25 @@ bool Coordinator::withdrawn_everywhere(const IpAddress& address) const {
   });
 }
 
+void Coordinator::note_allocation(std::map<ServiceKey, v1::Condition> allocated,
+                                  std::map<ServiceKey, std::vector<v1::Condition>> warnings) {
+  const auto same = [](const v1::Condition& a, const v1::Condition& b) {
+    return a.type() == b.type() && a.status() == b.status() && a.message() == b.message();
+  };
+  const bool changed =
+      !std::ranges::equal(allocated_, allocated,
+                          [&](const auto& a, const auto& b) {
+                            return a.first == b.first && same(a.second, b.second);
+                          }) ||
+      !std::ranges::equal(allocation_warnings_, warnings, [&](const auto& a, const auto& b) {
+        return a.first == b.first && std::ranges::equal(a.second, b.second, same);
+      });
+  if (!changed) return;
+  allocated_ = std::move(allocated);
+  allocation_warnings_ = std::move(warnings);
+  status_dirty_ = true;
+}
+
 // Every gateway decides, to tell why a Service has no address; the leading one alone writes.
 awaitable<Status> Coordinator::allocate() {
   const auto now = Clock::now();
@@ -315,14 +336,7 @@ awaitable<Status> Coordinator::allocate() {
       {&ledger_.records(), ledger_.unreadable(), unix_ms_now(),
        std::chrono::duration_cast<std::chrono::milliseconds>(options_.address_hold).count(),
        [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
-  if (allocated_.size() != decided.conditions.size() ||
-      !std::ranges::equal(allocated_, decided.conditions, [](const auto& a, const auto& b) {
-        return a.first == b.first && a.second.status() == b.second.status() &&
-               a.second.message() == b.second.message();
-      })) {
-    allocated_ = std::move(decided.conditions);
-    status_dirty_ = true;
-  }
+  note_allocation(std::move(decided.conditions), std::move(decided.warnings));
   const bool may_write = lead_.leading() && ledger_.state() == store::LedgerState::kReady &&
                          reader_.read_once() && reader_.connected();
   if (!may_write || decided.writes.empty()) co_return Ok{};

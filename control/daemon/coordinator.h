@@ -86,6 +86,8 @@ class Coordinator {
   boost::asio::awaitable<Result<bool>> may_bring_back(const store::SourceView& view);
   boost::asio::awaitable<Status> seed_pools();
   boost::asio::awaitable<Status> allocate();
+  void note_allocation(std::map<ServiceKey, v1::Condition> allocated,
+                       std::map<ServiceKey, std::vector<v1::Condition>> warnings);
   boost::asio::awaitable<Status> write_grants(std::vector<v1::Address> writes);
   boost::asio::awaitable<Status> refresh_gateways();
   boost::asio::awaitable<Status> write_presence();
@@ -122,7 +124,9 @@ class Coordinator {
   std::optional<Clock::time_point> rebuild_since_;
   std::string presence_written_;
   std::vector<store::Gateway> gateways_;
-  std::map<ServiceKey, v1::Condition> allocated_;  // AddressAllocated, by the last allocate().
+  // By the last allocate().
+  std::map<ServiceKey, v1::Condition> allocated_;  // AddressAllocated.
+  std::map<ServiceKey, std::vector<v1::Condition>> allocation_warnings_;
   std::map<store::StatusKey, v1::ServiceStatus> own_before_, merged_before_;
 };
 

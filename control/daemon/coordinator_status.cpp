@@ -71,6 +71,8 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
   std::vector<v1::ServiceStatus> statuses;
   const auto now = std::chrono::system_clock::now();
   for (const auto& [key, plan] : reconciler_.plans()) {
+    // Its externalIPs are none of ours.
+    if (!plan.request.load_balancer && !allocated_.contains(key)) continue;
     const auto at = programmer_.outcomes().find(key);
     const bool worked_out = at != programmer_.outcomes().end() && programmer_.tried();
     const auto found = own_before_.find({key.source, key.ns, key.name});
@@ -96,6 +98,8 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
     inputs.now = now;
     if (auto allocated = allocated_.find(key); allocated != allocated_.end())
       inputs.further.push_back(allocated->second);
+    if (auto warned = allocation_warnings_.find(key); warned != allocation_warnings_.end())
+      inputs.further.insert(inputs.further.end(), warned->second.begin(), warned->second.end());
     inputs.further.push_back(programmed_condition(plan, outcome, progress, programmer_.state()));
     statuses.push_back(make_status(inputs));
     store::stamp(statuses.back().mutable_header(), options_.version);

@@ -26,7 +26,8 @@ bool Reconciler::refresh() {
   const bool pools_changed = model_.take_pools_changed();
   if (pools_changed) pools_ = model_.pools();
   const bool nodes_changed = model_.take_nodes_changed();
-  return pools_changed || nodes_changed || !changed.empty();
+  const bool namespaces_changed = model_.take_namespaces_changed();
+  return pools_changed || nodes_changed || namespaces_changed || !changed.empty();
 }
 
 Allocation Reconciler::allocate(const Ledgered& inputs) const {
@@ -42,6 +43,9 @@ Allocation Reconciler::allocate(const Ledgered& inputs) const {
   all.hold_ms = inputs.hold_ms;
   all.services_known = [this](const std::string& source) {
     return model_.complete(source, v1::KIND_SERVICE);
+  };
+  all.find_namespace = [this](const std::string& source, const std::string& name) {
+    return model_.find({source, v1::KIND_NAMESPACE, "", name});
   };
   all.withdrawn_everywhere = inputs.withdrawn_everywhere;
   return sluice::allocate(all);

@@ -73,7 +73,8 @@ v1::Condition programmed_condition(const ServicePlan& plan, const ServiceOutcome
   const auto no = [](const char* reason, std::string message) {
     return make_condition(kProgrammed, false, reason, std::move(message));
   };
-  if (outcome.addresses.empty()) return no("NoAddress", "The Service has no address yet.");
+  if (outcome.addresses.empty() && plan.request.load_balancer)
+    return no("NoAddress", "The Service has no address yet.");
   if (!program.connected) return no("DataplaneUnreachable", program.error);
   if (progress.wanted == 0 && !plan.known)
     return no("EndpointsUnknown", "The Service's endpoints are not known yet.");

@@ -3,8 +3,7 @@
 
 #include "control/manifest/object_rules.h"
 #include "control/model/service_plan.h"
-#include "proto/address_range.h"
-#include "proto/forwarding_names.h"
+#include "proto/address.h"
 
 namespace sluice {
 namespace {
@@ -12,7 +11,6 @@ namespace {
 constexpr int kMaxSliceEndpoints = 1000;  // As the API server limits them.
 constexpr int kMaxSlicePorts = 20'000;
 constexpr int kMaxEndpointsAddresses = 100'000;
-constexpr int kMaxPoolRanges = 1000;
 constexpr int kMaxNodeAddresses = 100;
 
 std::string element(const std::string& path, int index) {
@@ -208,53 +206,6 @@ void check_node(const v1::Node& node, FieldErrors* errors) {
   for (int i = 0; i < status.conditions_size(); ++i) {
     one_of(status.conditions(i).status(), {"True", "False", "Unknown"},
            element("status.conditions", i) + ".status", errors);
-  }
-}
-
-void check_pool(const v1::AddressPool& pool, FieldErrors* errors) {
-  const v1::AddressPoolSpec& spec = pool.spec();
-  if (spec.addresses().empty()) {
-    errors->add("spec.addresses",
-                "is empty; name at least one prefix or range, such as 192.0.2.0/24");
-  }
-  if (spec.addresses_size() > kMaxPoolRanges) {
-    errors->add("spec.addresses", std::to_string(spec.addresses_size()) + " ranges; at most " +
-                                      std::to_string(kMaxPoolRanges) + " are allowed");
-    return;
-  }
-  std::vector<AddressRange> ranges;
-  for (int i = 0; i < spec.addresses_size(); ++i) {
-    const std::string path = element("spec.addresses", i);
-    const auto range = AddressRange::parse(spec.addresses(i));
-    if (!range) {
-      errors->add(path, "\"" + spec.addresses(i) + "\" " + range.error());
-      continue;
-    }
-    for (const IpAddress& end : {range->first, range->last}) {
-      if (!end.is_unspecified() && !end.is_loopback() && !end.is_multicast() &&
-          !end.is_link_local()) {
-        continue;
-      }
-      errors->add(path, "\"" + spec.addresses(i) +
-                            "\" has unspecified, loopback, link-local or multicast addresses");
-      break;
-    }
-    if ((range->first.is_v4() && range->size() > (1u << 24))) {
-      errors->add(path, "\"" + spec.addresses(i) + "\" is larger than a /8; name less");
-    }
-    for (const AddressRange& other : ranges) {
-      if (!other.overlaps(*range)) continue;
-      errors->add(path, "\"" + spec.addresses(i) + "\" overlaps another range of this pool");
-      break;
-    }
-    ranges.push_back(*range);
-  }
-  if (!spec.forwarding_mode().empty()) {
-    one_of(spec.forwarding_mode(), kForwardingModeNames, "spec.forwardingMode", errors);
-  }
-  if (!spec.overlay().empty()) one_of(spec.overlay(), kOverlayNames, "spec.overlay", errors);
-  if (!spec.unserved_ports().empty()) {
-    one_of(spec.unserved_ports(), {"reject", "drop"}, "spec.unservedPorts", errors);
   }
 }
 

@@ -140,6 +140,12 @@ class Reader {
       for (const FieldError& e : validate(object.object)) report.error_at(e.path, e.text);
       object.warnings = warnings_of(object.object);
     }
+    // A field of ours that is misspelt would let in whom it was to keep out.
+    for (const std::string& path : report.unknown_fields) {
+      if (kind == v1::KIND_ADDRESS_POOL && path.starts_with("spec.")) {
+        report.error_at(path, "is no field of an AddressPool");
+      }
+    }
     const ObjectKey key = key_of(kManualSource, object.object);
     const std::string who =
         std::string(kind_name(kind)) + " " + (key.ns.empty() ? "" : key.ns + "/") + key.name;

@@ -5,160 +5,148 @@
 #include <utility>
 #include <variant>
 
+#include "control/model/address_choice.h"
 #include "control/model/ledger_draft.h"
+#include "control/model/maglev_size.h"
 #include "control/model/pool_view.h"
 #include "control/model/service_plan.h"
 
 namespace sluice {
 namespace {
 
-struct Choice {
-  IpAddress address;
-  std::string pool;
-};
-using Found = std::variant<Choice, Refusal>;
+void append(std::string* list, const std::string& text) {
+  *list += (list->empty() ? "" : ", ") + text;
+}
+
+bool contains(const std::vector<IpAddress>& addresses, const IpAddress& address) {
+  return std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+}
 
 class Allocator {
  public:
   explicit Allocator(const AllocationInputs& inputs)
-      : requests_(inputs.requests.begin(), inputs.requests.end()),
-        pools_(pool_views(*inputs.pools)),
-        draft_(inputs) {
-    // Whoever asks for an address goes before those who take any.
-    std::sort(requests_.begin(), requests_.end(), [&](const auto* a, const auto* b) {
-      return std::tuple(a->addresses.empty(), std::tie(a->created, a->service)) <
-             std::tuple(b->addresses.empty(), std::tie(b->created, b->service));
-    });
-  }
+      : in_(inputs),
+        pools_(*inputs.pools),
+        draft_(inputs, pools_),
+        choice_(inputs, pools_, draft_) {}
 
   Allocation run() {
+    draft_.correct_times();
     draft_.release_gone();
     // Ports of those who hold an address come before anybody who wants one.
-    for (const AddressRequest* request : requests_) {
-      if (request->invalid.empty()) problems_[request->service] = draft_.update_ports(*request);
-    }
-    for (const AddressRequest* request : requests_) {
-      if (request->invalid.empty()) {
-        serve(*request);
+    std::vector<Unsettled> unsettled;
+    for (const AddressRequest* request : in_.requests) {
+      std::vector<Refusal> problems;
+      if (request->invalid.empty()) problems = draft_.update_ports(*request);
+      if (request->invalid.empty() && problems.empty() && is_settled(*request)) {
+        conclude(*request, {});
       } else {
-        problems_[request->service].push_back({"InvalidRequest", request->invalid});
+        unsettled.push_back({request, std::move(problems)});
       }
-      conclude(*request);
     }
+    serve_all(&unsettled);
+    for (const auto& [request, problems] : unsettled) conclude(*request, problems);
     result_.writes = draft_.writes();
-    result_.after = draft_.take();
     return std::move(result_);
   }
 
  private:
-  const PoolView* pool_with(const IpAddress& address, const std::string& only) const {
-    const auto at = std::find_if(pools_.begin(), pools_.end(), [&](const PoolView& pool) {
-      return pool.contains(address) && (only.empty() || pool.name() == only);
-    });
-    return at == pools_.end() ? nullptr : &*at;
-  }
-
-  std::string pools_text() const {
-    std::string text;
-    for (const PoolView& pool : pools_) text += (text.empty() ? "" : ", ") + pool.text();
-    return text.empty() ? "there is no AddressPool; apply one" : "pools: " + text;
-  }
-
-  // ---- Choosing.
-
-  Found choose(IpFamily family, const AddressRequest& request) {
-    if (const auto address = asked_for(request, family)) return requested(*address, request);
-    std::vector<PoolView*> candidates;
-    for (PoolView& pool : pools_) {
-      const bool eligible = request.pool.empty() ? pool.auto_assign() : pool.name() == request.pool;
-      if (eligible && pool.has_family(family)) candidates.push_back(&pool);
-    }
-    if (candidates.empty()) {
-      const std::string which =
-          request.pool.empty() ? "with autoAssign has" : "named " + request.pool + " has";
-      return Refusal{
-          "NoPool", "no pool " + which + " " + family_name(family) + " addresses; " + pools_text()};
-    }
-    for (const auto* known :
-         {&draft_.last_held_by(request.service), &draft_.shared_by(request.sharing_key)}) {
-      if (auto choice = known_one(*known, family, request, candidates)) return *choice;
-    }
-    return lowest_free(family, candidates);
-  }
-
-  Found requested(const IpAddress& address, const AddressRequest& request) const {
-    const PoolView* pool = pool_with(address, request.pool);
-    if (pool == nullptr) {
-      return Refusal{"AddressOutsidePools",
-                     address.text() + " is in no pool" +
-                         (request.pool.empty() ? "" : " named " + request.pool) + "; " +
-                         pools_text()};
-    }
-    if (auto why = draft_.refusal(address, request)) return std::move(*why);
-    return Choice{address, pool->name()};
-  }
-
-  // One of the addresses it had, or can share.
-  std::optional<Choice> known_one(const std::set<IpAddress>& addresses, IpFamily family,
-                                  const AddressRequest& request,
-                                  const std::vector<PoolView*>& candidates) const {
-    for (const IpAddress& address : addresses) {
-      if (family_of(address) != family || draft_.refusal(address, request)) continue;
-      for (const PoolView* pool : candidates) {
-        if (pool->contains(address)) return Choice{address, pool->name()};
-      }
-    }
-    return std::nullopt;
-  }
-
-  Found lowest_free(IpFamily family, const std::vector<PoolView*>& candidates) const {
-    // Shares with none and returns to none: what is free for it is free for everybody.
-    const AddressRequest anybody;
-    std::string names;
-    for (PoolView* pool : candidates) {
-      const auto address = pool->lowest_free(
-          family, [&](const IpAddress& a) { return !draft_.refusal(a, anybody); });
-      if (address) return Choice{*address, pool->name()};
-      names += (names.empty() ? "" : ", ") + pool->text();
-    }
-    return Refusal{"PoolExhausted",
-                   "no free " + std::string(family_name(family)) + " address is left in " + names};
-  }
-
-  static std::optional<IpAddress> asked_for(const AddressRequest& request, IpFamily family) {
-    for (const IpAddress& address : request.addresses) {
-      if (family_of(address) == family) return address;
-    }
-    return std::nullopt;
-  }
+  struct Unsettled {
+    const AddressRequest* request;
+    std::vector<Refusal> problems;
+  };
 
   // ---- Serving one request.
 
+  bool is_external(const IpAddress& address, const AddressRequest& request) const {
+    return draft_.holder(address, request.service)->external_ip();
+  }
+
+  static bool wants(const AddressRequest& request, IpFamily family) {
+    const auto& families = request.families;
+    return request.load_balancer &&
+           std::find(families.begin(), families.end(), family) != families.end();
+  }
+
   bool satisfies(const IpAddress& address, const AddressRequest& request) const {
-    if (const auto wanted = asked_for(request, family_of(address))) return address == *wanted;
+    if (const auto wanted = AddressChoice::asked_for(request, family_of(address)))
+      return address == *wanted;
     return request.pool.empty() || draft_.pool_of(address) == request.pool;
+  }
+
+  // It holds what it wants, and nothing else.
+  bool is_settled(const AddressRequest& request) const {
+    std::array<int, 2> own{};
+    std::size_t external = 0;
+    for (const IpAddress& address : draft_.held_by(request.service)) {
+      if (is_external(address, request)) {
+        if (!contains(request.external_ips, address)) return false;
+        ++external;
+        continue;
+      }
+      if (!wants(request, family_of(address)) || !satisfies(address, request)) return false;
+      if (++own[static_cast<std::size_t>(family_of(address))] > 1) return false;
+      external += contains(request.external_ips, address) ? 1 : 0;
+    }
+    for (const IpFamily family : kIpFamilies) {
+      const bool holds = own[static_cast<std::size_t>(family)] == 1;
+      if (holds != wants(request, family)) return false;
+    }
+    return external == request.external_ips.size();
   }
 
   // What the Service holds of a family; what satisfies the request comes first.
   std::vector<IpAddress> held(const AddressRequest& request, IpFamily family) const {
     std::vector<IpAddress> addresses;
     for (const IpAddress& address : draft_.held_by(request.service)) {
-      if (family_of(address) != family) continue;
+      if (family_of(address) != family || is_external(address, request)) continue;
       const bool fits = satisfies(address, request);
       addresses.insert(fits ? addresses.begin() : addresses.end(), address);
     }
     return addresses;
   }
 
-  void serve(const AddressRequest& request) {
+  // Those for an address first, then who had one, then older ones.
+  void serve_all(std::vector<Unsettled>* unsettled) {
+    struct Step {
+      int rank;
+      Unsettled* of;
+      bool external;
+    };
+    std::vector<Step> steps;
+    for (Unsettled& u : *unsettled) {
+      const AddressRequest& request = *u.request;
+      if (!request.invalid.empty()) {
+        u.problems.push_back({"InvalidRequest", request.invalid});
+        continue;
+      }
+      const int rank = !request.addresses.empty() ? 0 : !request.status_addresses.empty() ? 1 : 2;
+      steps.push_back({0, &u, true});
+      steps.push_back({rank, &u, false});
+    }
+    const auto order = [](const Step& step) {
+      const AddressRequest& request = *step.of->request;
+      return std::tuple(step.rank, std::tie(request.created, request.service));
+    };
+    std::stable_sort(steps.begin(), steps.end(),
+                     [&](const Step& a, const Step& b) { return order(a) < order(b); });
+    for (const Step& step : steps) {
+      if (step.external) {
+        serve_external(*step.of->request);
+      } else {
+        serve_families(*step.of->request, &step.of->problems);
+      }
+    }
+  }
+
+  void serve_families(const AddressRequest& request, std::vector<Refusal>* problems) {
     std::vector<Refusal> refused;
     std::vector<Choice> choices;
     std::vector<IpAddress> surplus;
     bool holds_any = false;
     for (const IpFamily family : kIpFamilies) {
       const std::vector<IpAddress> now = held(request, family);
-      const auto& families = request.families;
-      if (std::find(families.begin(), families.end(), family) == families.end()) {
+      if (!wants(request, family)) {
         surplus.insert(surplus.end(), now.begin(), now.end());
         continue;
       }
@@ -167,7 +155,7 @@ class Allocator {
         surplus.insert(surplus.end(), now.begin() + 1, now.end());
         continue;
       }
-      Found found = choose(family, request);
+      Found found = choice_.choose(family, request);
       if (auto* choice = std::get_if<Choice>(&found)) {
         choices.push_back(std::move(*choice));
         surplus.insert(surplus.end(), now.begin(), now.end());
@@ -179,45 +167,142 @@ class Allocator {
     }
     const bool all_or_none = request.policy == FamilyPolicy::require_dual_stack && !holds_any;
     if (!all_or_none || refused.empty()) {
-      for (const Choice& choice : choices) draft_.grant(choice.address, choice.pool, request);
-      for (const IpAddress& address : surplus) draft_.release(address, request.service);
+      for (const Choice& choice : choices) {
+        draft_.grant(choice.address, choice.pool, request, false);
+      }
+      for (const IpAddress& address : surplus) give_up(address, request);
     }
-    auto& problems = problems_[request.service];
-    problems.insert(problems.end(), refused.begin(), refused.end());
+    problems->insert(problems->end(), refused.begin(), refused.end());
   }
 
-  void conclude(const AddressRequest& request) {
-    std::vector<std::string> sentences;
-    std::string addresses;
-    for (const IpAddress& address : draft_.held_by(request.service)) {
-      addresses += (addresses.empty() ? "" : ", ") + address.text();
+  void give_up(const IpAddress& address, const AddressRequest& request) {
+    if (contains(request.external_ips, address)) {
+      draft_.grant(address, draft_.pool_of(address), request, true);
+    } else {
+      draft_.release(address, request.service);
     }
-    if (!addresses.empty()) sentences.push_back(addresses);
+  }
+
+  void serve_external(const AddressRequest& request) {
+    const Addresses now = draft_.held_by(request.service);
+    for (const IpAddress& address : now) {
+      if (is_external(address, request) && !contains(request.external_ips, address)) {
+        draft_.release(address, request.service);
+      }
+    }
+    for (const IpAddress& address : request.external_ips) {
+      // As its own address it serves as well; if it is given up as such, it becomes an external
+      // one.
+      if (draft_.holder(address, request.service) != nullptr) continue;
+      Found found = choice_.requested(address, request, true);
+      if (const auto* choice = std::get_if<Choice>(&found)) {
+        draft_.grant(address, choice->pool, request, true);
+      } else {
+        external_refusals_[request.service].push_back(std::move(std::get<Refusal>(found)));
+      }
+    }
+  }
+
+  // ---- What there is to say.
+
+  void conclude(const AddressRequest& request, const std::vector<Refusal>& problems) {
+    std::string own, external;
+    std::vector<Warning> warnings;
+    for (const IpAddress& address : draft_.held_by(request.service)) {
+      append(is_external(address, request) ? &external : &own, address.text());
+      if (auto why = outgrown(address, request)) {
+        warnings.push_back({"AddressKept", std::move(*why)});
+      }
+    }
+    if (request.load_balancer) {
+      say_allocated(request, own, problems, &warnings);
+    } else {
+      say_external(request, external, problems);
+    }
+    const auto refused = external_refusals_.find(request.service);
+    if (refused != external_refusals_.end() &&
+        (request.load_balancer || result_.conditions.contains(request.service))) {
+      for (const Refusal& refusal : refused->second) {
+        warnings.push_back({"ExternalIPsNotServed", "externalIPs: " + refusal.message});
+      }
+    }
+    if (!warnings.empty()) result_.warnings[request.service] = warning_conditions(warnings);
+  }
+
+  // Why the Service would not be given this address of its own today.
+  std::optional<std::string> outgrown(const IpAddress& address, const AddressRequest& request) {
+    const PoolView* pool = pools_.find(draft_.pool_of(address));
+    if (pool != nullptr && pool->contains(address) &&
+        (!is_external(address, request) || pool->allows_external_ips()) &&
+        choice_.admission(*pool, request).match != Match::no) {
+      return std::nullopt;
+    }
+    const bool external = is_external(address, request);
+    AddressRequest of_any_pool;  // Whichever it came from.
+    of_any_pool.service = request.service;
+    of_any_pool.object = request.object;
+    Found found = choice_.pool_for(address, of_any_pool, external);
+    const auto* refusal = std::get_if<Refusal>(&found);
+    if (refusal == nullptr || refusal->reason == "NamespaceUnknown") return std::nullopt;
+    if (refusal->reason == "AddressOutsidePools") {
+      return address.text() + " is in no pool any more, and is kept";
+    }
+    return refusal->message + "; it is kept";
+  }
+
+  void say_allocated(const AddressRequest& request, const std::string& addresses,
+                     const std::vector<Refusal>& problems, std::vector<Warning>* warnings) {
+    std::string message = addresses;
     bool only_short = true;  // Nothing but a lack of addresses.
-    const std::vector<Refusal>& problems = problems_[request.service];
     for (const Refusal& problem : problems) {
-      sentences.push_back(problem.message);
-      only_short = only_short && (problem.reason == "NoPool" || problem.reason == "PoolExhausted");
-    }
-    for (const IpAddress& address : draft_.held_by(request.service)) {
-      if (pool_with(address, "") != nullptr) continue;
-      sentences.push_back(address.text() + " is in no pool any more, and is kept");
+      message += (message.empty() ? "" : "; ") + problem.message;
+      only_short = only_short && (problem.reason == "NoPool" || problem.reason == "PoolExhausted" ||
+                                  problem.reason == "PoolNotAllowed");
     }
     const bool partly = request.policy == FamilyPolicy::prefer_dual_stack && only_short &&
                         !addresses.empty() && !problems.empty();
-    const std::string reason = problems.empty() ? "Allocated"
-                               : partly         ? "AllocatedPartly"
-                                                : problems.front().reason;
-    std::string message;
-    for (const std::string& s : sentences) message += (message.empty() ? "" : "; ") + s;
-    result_.conditions[request.service] =
-        make_condition(kAddressAllocated, problems.empty() || partly, reason, std::move(message));
+    if (partly) {
+      warnings->push_back({"DualStackNotServed",
+                           "ipFamilyPolicy PreferDualStack, but " + problems.front().message});
+    }
+    set_condition(request, problems.empty() || partly,
+                  problems.empty() ? "Allocated"
+                  : partly         ? "AllocatedPartly"
+                                   : problems.front().reason,
+                  std::move(message));
   }
 
-  std::vector<const AddressRequest*> requests_;  // Those for an address first, then older ones.
-  std::vector<PoolView> pools_;
+  // Addresses that no pool has are none of ours, and nothing is said of them.
+  void say_external(const AddressRequest& request, const std::string& addresses,
+                    std::vector<Refusal> problems) {
+    const auto refused = external_refusals_.find(request.service);
+    if (refused != external_refusals_.end()) {
+      for (const Refusal& refusal : refused->second) {
+        if (refusal.reason != "AddressOutsidePools") problems.push_back(refusal);
+      }
+    }
+    if (addresses.empty() && problems.empty()) return;
+    std::string message = addresses.empty() ? "" : "externalIPs " + addresses;
+    for (const Refusal& problem : problems) {
+      message += (message.empty() ? "" : "; ") + problem.message;
+    }
+    set_condition(request, problems.empty(),
+                  problems.empty() ? "Allocated" : problems.front().reason, std::move(message));
+  }
+
+  void set_condition(const AddressRequest& request, bool status, const std::string& reason,
+                     std::string message) {
+    // Requests mostly come in the order of their Services.
+    result_.conditions.insert_or_assign(
+        result_.conditions.end(), request.service,
+        make_condition(kAddressAllocated, status, reason, std::move(message)));
+  }
+
+  const AllocationInputs& in_;
+  Pools pools_;
   LedgerDraft draft_;
-  std::map<ServiceKey, std::vector<Refusal>> problems_;
+  AddressChoice choice_;
+  std::map<ServiceKey, std::vector<Refusal>> external_refusals_;
   Allocation result_;
 };
 
@@ -227,12 +312,44 @@ Allocation allocate(const AllocationInputs& inputs) {
   return Allocator(inputs).run();
 }
 
+bool same_allocation(const AddressRequest& a, const AddressRequest& b) {
+  const auto same_labels = [&] {
+    if (a.object == b.object) return true;
+    if (a.object == nullptr || b.object == nullptr) return false;
+    const auto& x = a.object->service().metadata().labels();
+    const auto& y = b.object->service().metadata().labels();
+    return x.size() == y.size() && std::all_of(x.begin(), x.end(), [&](const auto& label) {
+             const auto at = y.find(label.first);
+             return at != y.end() && at->second == label.second;
+           });
+  };
+  const auto same_port = [](const PortRequest& x, const PortRequest& y) {
+    if (x.port != y.port || x.protocol != y.protocol ||
+        x.active_members.has_value() != y.active_members.has_value()) {
+      return false;
+    }
+    return !x.active_members ||
+           (same_maglev_sizes((*x.active_members)[0], (*y.active_members)[0]) &&
+            same_maglev_sizes((*x.active_members)[1], (*y.active_members)[1]));
+  };
+  return a.service == b.service && a.uid == b.uid && a.created == b.created &&
+         a.load_balancer == b.load_balancer && a.families == b.families && a.policy == b.policy &&
+         a.addresses == b.addresses && a.pool == b.pool && a.sharing_key == b.sharing_key &&
+         a.status_addresses == b.status_addresses && a.external_ips == b.external_ips &&
+         a.invalid == b.invalid &&
+         std::equal(a.ports.begin(), a.ports.end(), b.ports.begin(), b.ports.end(), same_port) &&
+         same_labels();
+}
+
 std::map<ServiceKey, std::vector<Grant>> grants_of(const Ledger& ledger) {
   std::map<ServiceKey, std::vector<Grant>> grants;
   for (const auto& [address, record] : ledger) {
     for (const v1::AddressHolder& holder : record.holders()) {
       grants[{holder.source(), holder.namespace_(), holder.name()}].push_back(
-          {address, record.pool(), {holder.ports().begin(), holder.ports().end()}});
+          {address,
+           record.pool(),
+           {holder.ports().begin(), holder.ports().end()},
+           holder.external_ip()});
     }
   }
   return grants;

@@ -82,7 +82,7 @@ class Builder {
     for (const Grant& grant : grants) {
       const v1::AddressPoolSpec& pool = pool_spec(grant.pool);
       serve_address(grant.address, pool);
-      addresses_[plan.key].push_back(grant.address);
+      if (!grant.external) addresses_[plan.key].push_back(grant.address);
       if (!plan.known) continue;
       for (const v1::HeldPort& held : grant.ports) {
         const auto port =

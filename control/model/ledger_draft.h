@@ -1,14 +1,19 @@
-// A copy of the ledger with the changes of one allocation: who may have an address, granting and
-// releasing. Thread: one. Refers to the inputs, which must outlive it.
+// The ledger with the changes of one allocation over it: who may have an address, granting and
+// releasing. Copies only the records that change. Thread: one. Refers to the inputs, their ledger
+// and requests, and the pools, which must outlive it.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "control/model/allocation.h"
+#include "control/model/pool_view.h"
 
 namespace sluice {
 
@@ -18,47 +23,70 @@ struct Refusal {
   std::string message;  // A sentence for people.
 };
 
+// Most hold one or two.
+using Addresses = boost::container::small_vector<IpAddress, 2>;  // In order.
+
 class LedgerDraft {
  public:
-  explicit LedgerDraft(const AllocationInputs& inputs);
+  LedgerDraft(const AllocationInputs& inputs, const Pools& pools);
 
   // Nothing if the request may have the address; else why not.
   std::optional<Refusal> refusal(const IpAddress& address, const AddressRequest& request) const;
-  void grant(const IpAddress& address, const std::string& pool, const AddressRequest& request);
+  // Also of one the Service holds, for what else it is to be.
+  void grant(const IpAddress& address, const std::string& pool, const AddressRequest& request,
+             bool external);
   void release(const IpAddress& address, const ServiceKey& service);
   // Makes the ports held what the request says. Ports that others hold there are left out, and
   // told.
   std::vector<Refusal> update_ports(const AddressRequest& request);
   // Releases what Services hold that are neither among the requests nor possibly unknown.
   void release_gone();
+  // A time of release that lies ahead was told by another clock: the hold time begins now.
+  void correct_times();
 
-  const std::set<IpAddress>& held_by(const ServiceKey& service) const { return of(held_, service); }
+  // Null: the Service does not hold it.
+  const v1::AddressHolder* holder(const IpAddress& address, const ServiceKey& service) const;
+  const Addresses& held_by(const ServiceKey& service) const;
   // Released by it, and held by nobody.
-  const std::set<IpAddress>& last_held_by(const ServiceKey& s) const { return of(last_held_, s); }
-  const std::set<IpAddress>& shared_by(const std::string& key) const { return of(shared_, key); }
-  const std::string& pool_of(const IpAddress& address) const { return records_.at(address).pool(); }
+  const Addresses& last_held_by(const ServiceKey& service) const;
+  // Held, or released a while ago, by somebody with that key.
+  const Addresses& shared_by(const std::string& key) const;
+  const std::string& pool_of(const IpAddress& address) const { return find(address)->pool(); }
 
   std::vector<v1::Address> writes();  // Raises the revisions: once, at the end.
-  Ledger take() { return std::move(records_); }
 
  private:
-  template <typename Key>
-  static const std::set<IpAddress>& of(const std::map<Key, std::set<IpAddress>>& map,
-                                       const Key& key) {
-    static const std::set<IpAddress> none;
-    const auto at = map.find(key);
-    return at == map.end() ? none : at->second;
+  struct ServiceRef {
+    std::string_view source, ns, name;
+    friend bool operator==(const ServiceRef&, const ServiceRef&) = default;
+  };
+  struct Hash {
+    std::size_t operator()(const ServiceRef& s) const noexcept;
+  };
+  using Index = std::unordered_map<ServiceRef, Addresses, Hash>;
+
+  static ServiceRef ref(const ServiceKey& key) { return {key.source, key.ns, key.name}; }
+  static ServiceRef ref(const v1::AddressHolder& holder) {
+    return {holder.source(), holder.namespace_(), holder.name()};
   }
+  static bool is_of(const v1::AddressHolder& holder, const ServiceKey& service) {
+    return ref(holder) == ref(service);
+  }
+  static std::vector<Refusal> set_ports(const AddressRequest& request, const v1::Address& record,
+                                        const IpAddress& address, v1::AddressHolder* holder);
+  const v1::Address* find(const IpAddress& address) const;
+  v1::Address& edit(const IpAddress& address);
+  bool may_share(const v1::Address& record, const v1::AddressHolder& holder,
+                 const AddressRequest& request) const;
   std::optional<Refusal> hold_refusal(const v1::Address& record, const IpAddress& address,
                                       const AddressRequest& request) const;
 
   const AllocationInputs& in_;
-  Ledger records_;
+  const Pools& pools_;
+  std::map<IpAddress, v1::Address> changed_;
   std::set<IpAddress> unreadable_;
-  std::set<IpAddress> dirty_;
-  std::map<ServiceKey, std::set<IpAddress>> held_;
-  std::map<ServiceKey, std::set<IpAddress>> last_held_;
-  std::map<std::string, std::set<IpAddress>> shared_;
+  Index held_, last_held_;  // Names: those of the inputs.
+  std::unordered_map<std::string_view, Addresses> shared_;
 };
 
 }  // namespace sluice

@@ -46,6 +46,7 @@ class Model {
 
   // Services whose inputs changed since the last call, deleted ones included.
   std::set<ServiceKey> take_changed() { return std::exchange(changed_, {}); }
+  bool take_namespaces_changed() { return std::exchange(namespaces_changed_, false); }
   bool take_pools_changed() { return std::exchange(pools_changed_, false); }
   bool take_nodes_changed() { return std::exchange(nodes_changed_, false); }
 
@@ -70,6 +71,7 @@ class Model {
 
   std::map<std::string, Source> sources_;
   std::set<ServiceKey> changed_;
+  bool namespaces_changed_ = false;  // Labels that pools select by, or whether all are known.
   bool pools_changed_ = false;
   bool nodes_changed_ = false;  // Also whether all of a source's are known.
 };

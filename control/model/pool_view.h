@@ -5,21 +5,41 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "control/model/allocation.h"
+#include "control/model/label_selector.h"
 
 namespace sluice {
+
+// Who asks for an address, as pools see it. Refers to both.
+struct Applicant {
+  const AddressRequest* request = nullptr;
+  const v1::Namespace* ns = nullptr;  // Null: not known.
+};
+
+struct Admission {
+  Match match = Match::yes;
+  std::string why;  // If not yes: "is for ... alone", to come after the pool's name.
+};
+
+enum class Sharing { in_namespace, in_cluster, anywhere };
 
 class PoolView {
  public:
   explicit PoolView(const v1::AddressPool& pool);
 
-  const std::string& name() const { return name_; }
-  bool auto_assign() const { return auto_assign_; }
-  int priority() const { return priority_; }
+  const std::string& name() const { return pool_->metadata().name(); }
+  bool auto_assign() const { return !spec().has_auto_assign() || spec().auto_assign(); }
+  bool allows_external_ips() const { return spec().allow_external_ips(); }
+  int priority() const { return spec().priority(); }
+  Sharing sharing() const;
   bool contains(const IpAddress& address) const;
   bool has_family(IpFamily family) const;
+  // By clusters, namespaces and selectors.
+  Admission admits(const Applicant& who) const;
   // The lowest address of the family that is given out unasked and is free, by `is_free`. What was
   // not free once is not asked about again: nothing becomes free during one allocation.
   std::optional<IpAddress> lowest_free(IpFamily family,
@@ -31,14 +51,33 @@ class PoolView {
     AddressRange range;
     std::optional<IpAddress> next;  // To look at; absent: exhausted.
   };
-  std::string name_;
-  bool auto_assign_ = true;
-  int priority_ = 0;
+  const v1::AddressPoolSpec& spec() const { return pool_->spec(); }
+  Admission by_namespace_labels(const Applicant& who) const;
+
+  const v1::AddressPool* pool_;
+  bool narrowed_ = false;  // Not for everybody.
   std::vector<Range> ranges_;
   std::string ranges_text_;
 };
 
-// In the order of preference. Ranges that cannot be read are left out: they were refused on entry.
-std::vector<PoolView> pool_views(const std::map<std::string, ObjectPointer>& pools);
+// All pools, in the order of preference. Ranges that cannot be read are left out: they were refused
+// on entry. Refers to the objects.
+class Pools {
+ public:
+  explicit Pools(const std::map<std::string, ObjectPointer>& objects);
+  Pools(const Pools&) = delete;
+  Pools& operator=(const Pools&) = delete;
+
+  std::vector<PoolView>& all() { return views_; }
+  const std::vector<PoolView>& all() const { return views_; }
+  const PoolView* find(std::string_view name) const;  // Null: there is none of that name.
+  // Of a pool that is no more too.
+  Sharing sharing(std::string_view name) const;
+  std::string text() const;  // For messages.
+
+ private:
+  std::vector<PoolView> views_;
+  std::unordered_map<std::string_view, const PoolView*> by_name_;
+};
 
 }  // namespace sluice

@@ -9,6 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t kLongestMessage = 1000;
+constexpr std::size_t kMostExternalIps = 32;
 
 const std::string& annotation(const v1::Service& service, const char* name) {
   static const std::string none;
@@ -16,13 +17,20 @@ const std::string& annotation(const v1::Service& service, const char* name) {
   return at == service.metadata().annotations().end() ? none : at->second;
 }
 
-bool is_ours(const v1::Service& service, const PlanSettings& settings) {
+bool is_our_load_balancer(const v1::Service& service, const PlanSettings& settings) {
   const v1::ServiceSpec& spec = service.spec();
-  if (spec.type() != "LoadBalancer" || !service.metadata().deletion_timestamp().empty())
-    return false;
+  if (spec.type() != "LoadBalancer") return false;
   const auto& classes = settings.load_balancer_classes;
   return !spec.has_load_balancer_class() ||
          std::find(classes.begin(), classes.end(), spec.load_balancer_class()) != classes.end();
+}
+
+// As kube-proxy serves them: on any type that has endpoints and is not headless. A LoadBalancer of
+// another class is another's altogether.
+bool may_have_external_ips(const v1::Service& service) {
+  const v1::ServiceSpec& spec = service.spec();
+  return !spec.external_ips().empty() && spec.cluster_ip() != "None" && !spec.ports().empty() &&
+         (spec.type() == "ClusterIP" || spec.type() == "NodePort" || spec.type().empty());
 }
 
 std::vector<std::string_view> split_at_commas(std::string_view text) {
@@ -55,6 +63,11 @@ void add_families(const v1::ServiceSpec& spec, AddressRequest* request) {
   if (single) request->families.resize(1);
 }
 
+bool has_family(const AddressRequest& request, const IpAddress& address) {
+  const auto& families = request.families;
+  return std::find(families.begin(), families.end(), family_of(address)) != families.end();
+}
+
 void add_requested_addresses(const v1::Service& service, AddressRequest* request) {
   const std::string& annotated = annotation(service, kAddressesAnnotation);
   const std::string& text = annotated.empty() ? service.spec().load_balancer_ip() : annotated;
@@ -66,8 +79,7 @@ void add_requested_addresses(const v1::Service& service, AddressRequest* request
       return;
     }
     const IpFamily family = family_of(*address);
-    if (std::find(request->families.begin(), request->families.end(), family) ==
-        request->families.end()) {
+    if (!has_family(*request, *address)) {
       request->invalid = field + ": " + address->text() + " is " + family_name(family) +
                          ", which spec.ipFamilies does not name";
       return;
@@ -79,6 +91,39 @@ void add_requested_addresses(const v1::Service& service, AddressRequest* request
       }
     }
     request->addresses.push_back(*address);
+  }
+}
+
+void add_external_ips(const v1::ServiceSpec& spec, AddressRequest* request,
+                      std::vector<Warning>* warnings) {
+  const auto leave_out = [&](const std::string& text, const std::string& why) {
+    warnings->push_back(
+        {"ExternalIPsNotServed", "externalIPs: " + text.substr(0, 100) + " " + why});
+  };
+  for (const std::string& text : spec.external_ips()) {
+    const auto address = IpAddress::parse(text);
+    const auto& known = request->external_ips;
+    if (!address) {
+      leave_out(text, "is no IPv4 or IPv6 address");
+    } else if (!has_family(*request, *address)) {
+      leave_out(text, "is " + std::string(family_name(family_of(*address))) +
+                          ", which spec.ipFamilies does not name");
+    } else if (known.size() >= kMostExternalIps) {
+      leave_out(text,
+                "is one too many; at most " + std::to_string(kMostExternalIps) + " are served");
+    } else if (std::find(known.begin(), known.end(), *address) == known.end()) {
+      request->external_ips.push_back(*address);
+    }
+  }
+}
+
+void add_status_addresses(const v1::Service& service, AddressRequest* request) {
+  for (const v1::LoadBalancerIngress& ingress : service.status().load_balancer().ingress()) {
+    const auto address = IpAddress::parse(ingress.ip());
+    if (address && has_family(*request, *address) &&
+        request->status_addresses.size() < kIpFamilies.size()) {
+      request->status_addresses.push_back(*address);
+    }
   }
 }
 
@@ -171,9 +216,6 @@ void warn_of_fields(const v1::Service& service, std::vector<Warning>* warnings) 
     warnings->push_back({"SourceRangesNotHonoured",
                          "loadBalancerSourceRanges is not enforced yet; every client is let in"});
   }
-  if (!spec.external_ips().empty()) {
-    warnings->push_back({"ExternalIPsNotServed", "externalIPs are not served by this gateway"});
-  }
   static constexpr std::array<std::string_view, 7> known{
       kForwardingModeAnnotation, kOverlayAnnotation,   kProxyProtocolAnnotation, kQuicAnnotation,
       kAddressPoolAnnotation,    kAddressesAnnotation, kSharingAnnotation};
@@ -236,21 +278,33 @@ std::string port_text(const PlanPort& port) {
 ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settings) {
   ServicePlan plan;
   plan.key = inputs.key;
-  if (inputs.service == nullptr || !is_ours(inputs.service->service(), settings)) return plan;
+  if (inputs.service == nullptr) return plan;
   const v1::Service& service = inputs.service->service();
-  plan.wanted = true;
+  plan.request.load_balancer = is_our_load_balancer(service, settings);
+  plan.wanted = service.metadata().deletion_timestamp().empty() &&
+                (plan.request.load_balancer || may_have_external_ips(service));
+  if (!plan.wanted) return plan;
   plan.known = inputs.endpoints_known;
   plan.uid = service.metadata().uid();
   std::vector<Warning> warnings;
   read_forwarding(service, &plan, &warnings);
   plan.request.service = inputs.key;
+  plan.request.object = inputs.service;
   plan.request.uid = plan.uid;
   plan.request.created = service.metadata().creation_timestamp();
   plan.request.pool = annotation(service, kAddressPoolAnnotation);
   plan.request.sharing_key = annotation(service, kSharingAnnotation);
   add_families(service.spec(), &plan.request);
-  add_requested_addresses(service, &plan.request);
+  if (plan.request.load_balancer) {
+    add_requested_addresses(service, &plan.request);
+    add_status_addresses(service, &plan.request);
+  }
+  add_external_ips(service.spec(), &plan.request, &warnings);
   add_ports(service, endpoints_of(inputs), &plan, &warnings);
+  if (!plan.request.load_balancer) {
+    plan.wanted = !plan.request.ports.empty() && !plan.request.external_ips.empty();
+    if (!plan.wanted) return plan;
+  }
   if (plan.request.ports.empty() && plan.request.invalid.empty()) {
     plan.request.invalid = "spec.ports: no port that can be forwarded";
   }

@@ -49,8 +49,9 @@ std::string port_text(const PlanPort& port);  // "port web (80/TCP)".
 struct ServicePlan {
   ServiceKey key;
   std::string uid;
-  bool wanted = false;  // A LoadBalancer of ours that exists: the rest is set only then.
-  bool known = false;   // Endpoints are known; else what is programmed is left as it is.
+  // It exists, and is a LoadBalancer of ours or has externalIPs: the rest is set only then.
+  bool wanted = false;
+  bool known = false;  // Endpoints are known; else what is programmed is left as it is.
   v1::ForwardingMode mode = v1::FORWARDING_MODE_UNSPECIFIED;  // By annotation.
   std::optional<v1::OverlayKind> overlay;                     // By annotation.
   bool proxy_protocol = false;

@@ -36,6 +36,10 @@ TEST_P(BadObject, IsRefusedWithItsField) {
   EXPECT_THAT(error, HasSubstr("f.yaml:1:"));
 }
 
+#define POOL(spec, path, text)                                                                    \
+  BadCase {                                                                                       \
+    "metadata: {name: a}, spec: {addresses: [192.0.2.0/24], " spec "}", "AddressPool", path, text \
+  }
 #define SERVICE(spec) "metadata: {name: a}, spec: {" spec "}", "Service"
 INSTANTIATE_TEST_SUITE_P(
     Services, BadObject,
@@ -166,7 +170,23 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"metadata: {name: a}, spec: {addresses: [0.0.0.0/0]}", "AddressPool",
                 "spec.addresses[0]", "larger than a /8"},
         BadCase{"metadata: {name: a}, spec: {addresses: [192.0.2.0/24], unservedPorts: ignore}",
-                "AddressPool", "spec.unservedPorts", "reject, drop"}));
+                "AddressPool", "spec.unservedPorts", "reject, drop"},
+        POOL("clusters: [A]", "spec.clusters[0]", "is not a DNS label"),
+        POOL("clusters: [a, a]", "spec.clusters[1]", "given twice"),
+        POOL("namespaces: [a/b]", "spec.namespaces[0]", "is not a DNS label"),
+        POOL("namespaceSelector: {matchLabels: {-a: b}}", "spec.namespaceSelector.matchLabels[-a]",
+             "is not a label key"),
+        POOL("serviceSelector: {matchExpressions: [{key: a, operator: Is}]}",
+             "spec.serviceSelector.matchExpressions[0].operator",
+             "In, NotIn, Exists, DoesNotExist"),
+        POOL("serviceSelector: {matchExpressions: [{key: a, operator: In}]}",
+             "spec.serviceSelector.matchExpressions[0].values", "needs at least one value"),
+        POOL("serviceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
+             "spec.serviceSelector.matchExpressions[0].values", "does not go with Exists"),
+        POOL("serviceSelector: {matchExpressions: [{key: a, operator: In, values: [b c]}]}",
+             "spec.serviceSelector.matchExpressions[0].values[0]", "is not a label value"),
+        POOL("sharing: all", "spec.sharing", "namespace, cluster, any"),
+        POOL("namespaceSelectors: {}", "spec.namespaceSelectors", "")));
 
 TEST(Validate, TakesOrdinaryObjects) {
   EXPECT_EQ(error_of("Service", "metadata: {name: a}, spec: {clusterIP: None}"), "");

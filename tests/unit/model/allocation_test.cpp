@@ -8,6 +8,7 @@
 namespace sluice {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -111,8 +112,9 @@ TEST(Allocation, ShrinkingAPoolRenumbersNobody) {
   world.apply(pool("p", "198.51.100.0/24"));
   world.step();
   EXPECT_THAT(world.allocation.writes, IsEmpty());
-  EXPECT_EQ(world.condition("a"),
-            "True Allocated: 192.0.2.1; 192.0.2.1 is in no pool any more, and is kept");
+  EXPECT_EQ(world.condition("a"), "True Allocated: 192.0.2.1");
+  EXPECT_THAT(world.warnings("a"),
+              ElementsAre("AddressKept: 192.0.2.1 is in no pool any more, and is kept"));
   world.remove(v1::KIND_ADDRESS_POOL, "p");
   world.step();
   EXPECT_NE(world.vip("192.0.2.1", 80), nullptr);

@@ -44,15 +44,18 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
 }  // namespace
 
 World::World(bool complete) {
-  for (const v1::Kind kind : kAllKinds) model.set_complete(kManualSource, kind, complete);
+  set_complete(kManualSource, complete);
 }
 
-void World::apply(const std::string& yaml) {
+void World::set_complete(const std::string& source, bool complete) {
+  for (const v1::Kind kind : kAllKinds) model.set_complete(source, kind, complete);
+}
+
+void World::apply_to(const std::string& source, const std::string& yaml) {
   const auto manifest = parse_manifests(yaml, "test.yaml");
   ASSERT_TRUE(manifest) << manifest.error();
   for (const ManifestObject& object : manifest->objects) {
-    model.upsert(key_of(kManualSource, object.object),
-                 std::make_shared<const v1::Object>(object.object));
+    model.upsert(key_of(source, object.object), std::make_shared<const v1::Object>(object.object));
   }
 }
 
@@ -81,6 +84,9 @@ Allocation World::allocate_only() {
   inputs.now_unix_ms = now_unix_ms;
   inputs.services_known = [this](const std::string& source) {
     return model.complete(source, v1::KIND_SERVICE);
+  };
+  inputs.find_namespace = [this](const std::string& source, const std::string& name) {
+    return model.find({source, v1::KIND_NAMESPACE, "", name});
   };
   inputs.withdrawn_everywhere = [this](const IpAddress&) { return withdrawn; };
   return allocate(inputs);
@@ -130,7 +136,13 @@ std::string World::text() const {
            " draining=" + std::to_string(outcome.draining);
     for (const std::string& address : outcome.addresses) out += " " + address;
     out += "\n";
-    std::vector<v1::Condition> conditions{allocation.conditions.at(key)};
+    std::vector<v1::Condition> conditions;
+    if (const auto at = allocation.conditions.find(key); at != allocation.conditions.end()) {
+      conditions.push_back(at->second);
+    }
+    if (const auto at = allocation.warnings.find(key); at != allocation.warnings.end()) {
+      conditions.insert(conditions.end(), at->second.begin(), at->second.end());
+    }
     const auto& plan = plans.at(key).conditions;
     conditions.insert(conditions.end(), plan.begin(), plan.end());
     conditions.insert(conditions.end(), outcome.conditions.begin(), outcome.conditions.end());
@@ -147,9 +159,21 @@ std::string World::text() const {
 }
 
 std::string World::condition(const std::string& name) const {
-  const auto at = allocation.conditions.find({kManualSource, "default", name});
+  return condition(kManualSource, name);
+}
+
+std::string World::condition(const std::string& source, const std::string& name) const {
+  const auto at = allocation.conditions.find({source, "default", name});
   if (at == allocation.conditions.end()) return "none";
   return at->second.status() + " " + at->second.reason() + ": " + at->second.message();
+}
+
+std::vector<std::string> World::warnings(const std::string& name) const {
+  std::vector<std::string> texts;
+  const auto at = allocation.warnings.find({kManualSource, "default", name});
+  if (at == allocation.warnings.end()) return texts;
+  for (const v1::Condition& c : at->second) texts.push_back(c.reason() + ": " + c.message());
+  return texts;
 }
 
 const v1::Vip* World::vip(const std::string& address, std::uint32_t port) const {

@@ -14,7 +14,10 @@ class World {
   explicit World(bool complete = true);
 
   // Applies manifests as source manual; a failure to parse is a test failure.
-  void apply(const std::string& yaml);
+  void apply(const std::string& yaml) { apply_to(kManualSource, yaml); }
+  void apply_to(const std::string& source, const std::string& yaml);
+  // All kinds of the source are known from now on.
+  void set_complete(const std::string& source, bool complete);
   void remove(v1::Kind kind, const std::string& name, const std::string& ns = "default");
 
   // Plans what changed, allocates, writes the ledger, builds and "programs".
@@ -27,6 +30,8 @@ class World {
   std::string text() const;
   std::string condition(
       const std::string& name) const;  // Of AddressAllocated: "STATUS REASON: MESSAGE".
+  std::string condition(const std::string& source, const std::string& name) const;
+  std::vector<std::string> warnings(const std::string& name) const;  // Of allocation.
   const v1::Vip* vip(const std::string& address, std::uint32_t port) const;
 
   Model model;
