@@ -3,6 +3,7 @@
 #include <iostream>
 #include <utility>
 
+#include "control/cli/pool_commands.h"
 #include "control/cli/resource.h"
 #include "control/cli/wait.h"
 #include "control/manifest/show.h"
@@ -140,6 +141,9 @@ int apply_command(Context& context, const ApplyOptions& options) {
   if (objects->empty()) return fail("no objects given that Sluice knows and the selector chooses");
   const auto redis = redis_for(context, options);
   if (!redis) return fail(redis.error());
+  if (*redis != nullptr) {
+    if (Status s = warn_of_pools(context, **redis, *objects); !s) return fail(s.error());
+  }
   auto plan = make_plan(context, *redis, std::move(*objects), *labels, options);
   if (!plan) return fail(plan.error() + "\nNothing was changed.");
   if (options.dry_run != "none") {

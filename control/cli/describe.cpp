@@ -3,6 +3,7 @@
 #include <iostream>
 #include <utility>
 
+#include "control/cli/pool_commands.h"
 #include "control/cli/resource.h"
 #include "control/cli/selection.h"
 #include "control/store/keys.h"
@@ -57,9 +58,13 @@ int describe_command(Context& context, const DescribeOptions& given) {
     options.name = options.resource.substr(slash + 1);
     options.resource.resize(slash);
   }
-  if (resource_from_name(options.resource) != Resource::services) {
-    fail("cannot describe \"" + options.resource + "\"; try: sluice describe service NAME, or: " +
-         "sluice get " + options.resource + " -o yaml");
+  const auto resource = resource_from_name(options.resource);
+  if (resource == Resource::pools && !options.name.empty())
+    return describe_pool_command(context, options.name);
+  if (resource != Resource::services && resource != Resource::pools) {
+    fail("cannot describe \"" + options.resource +
+         "\"; try: sluice describe service NAME, sluice describe pool NAME, or: " + "sluice get " +
+         options.resource + " -o yaml");
     return kExitUsage;
   }
   if (options.name.empty()) {

@@ -7,6 +7,7 @@
 
 #include "control/cli/dataplane_tables.h"
 #include "control/cli/object_tables.h"
+#include "control/cli/pool_commands.h"
 #include "control/cli/watch.h"
 #include "control/manifest/show.h"
 #include "control/store/keys.h"
@@ -223,8 +224,11 @@ Result<Selection> select_objects(Context& context, store::Redis& redis, const Re
   query.names = wanted.names;
   query.labels = std::move(*labels);
   auto selection = Selection::read(context, redis, std::move(query));
-  if (!selection || !options.structured() || selection->query().kind != v1::KIND_SERVICE)
-    return selection;
+  if (!selection || !options.structured()) return selection;
+  if (selection->query().kind == v1::KIND_ADDRESS_POOL) {
+    if (Status s = add_pool_status(context, redis, selection->pools()); !s) return Error{s.error()};
+  }
+  if (selection->query().kind != v1::KIND_SERVICE) return selection;
   const auto statuses = merged_statuses(context, redis, selection->chosen());
   if (!statuses) return Error{statuses.error()};
   selection->add_status(*statuses);

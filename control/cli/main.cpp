@@ -184,7 +184,7 @@ void add_get(CLI::App& app, Action& action) {
 
 void add_describe(CLI::App& app, Action& action) {
   auto options = std::make_shared<DescribeOptions>();
-  CLI::App* command = app.add_subcommand("describe", "Show all there is to know of one Service");
+  CLI::App* command = app.add_subcommand("describe", "Show all there is to know of one Service or pool");
   command->add_option("KIND", options->resource, "service, or service/NAME")->required();
   command->add_option("NAME", options->name, "NAME or NAMESPACE/NAME");
   command->add_option("-n,--namespace", options->ns, "Namespace")->capture_default_str();

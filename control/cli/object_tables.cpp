@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "control/cli/age.h"
+#include "control/cli/pool_usage.h"
 #include "control/cli/resource.h"
 #include "control/model/endpoints.h"
 #include "control/model/service_plan.h"
-#include "proto/address_range.h"
 
 namespace sluice {
 namespace {
@@ -231,24 +231,17 @@ Table pool_table(const Objects& pools, const Ledger& ledger, const TableOptions&
                 {"AUTO-ASSIGN", "PRIORITY", "MODE", "OVERLAY", "UNSERVED-PORTS"});
   for (const auto* object : pools) {
     const v1::AddressPoolSpec& spec = object->object.address_pool().spec();
-    std::uint64_t total = 0, used = 0, held = 0;
-    for (const std::string& text : spec.addresses()) {
-      const auto range = AddressRange::parse(text);
-      if (!range) continue;
-      total += std::min(range->size(), std::uint64_t{1} << 62);
-      for (auto at = ledger.lower_bound(range->first);
-           at != ledger.end() && range->contains(at->first); ++at)
-        ++(at->second.holders().empty() ? held : used);
-    }
-    table.add(*object,
-              {object->key.name, joined({spec.addresses().begin(), spec.addresses().end()}),
-               std::to_string(used), std::to_string(held),
-               count_text(total > used + held ? total - used - held : 0), age_of(*object, options)},
-              {spec.has_auto_assign() && !spec.auto_assign() ? "false" : "true",
-               std::to_string(spec.priority()),
-               spec.forwarding_mode().empty() ? "<default>" : spec.forwarding_mode(),
-               spec.overlay().empty() ? "<default>" : spec.overlay(),
-               spec.unserved_ports().empty() ? "reject" : spec.unserved_ports()});
+    const v1::AddressPoolStatus status = usage_of(spec, ledger);
+    table.add(
+        *object,
+        {object->key.name, joined({spec.addresses().begin(), spec.addresses().end()}),
+         usage_text(status, &v1::PoolUsage::used), usage_text(status, &v1::PoolUsage::on_hold),
+         usage_text(status, &v1::PoolUsage::free), age_of(*object, options)},
+        {spec.has_auto_assign() && !spec.auto_assign() ? "false" : "true",
+         std::to_string(spec.priority()),
+         spec.forwarding_mode().empty() ? "<default>" : spec.forwarding_mode(),
+         spec.overlay().empty() ? "<default>" : spec.overlay(),
+         spec.unserved_ports().empty() ? "reject" : spec.unserved_ports()});
   }
   return table.take();
 }

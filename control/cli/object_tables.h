@@ -35,7 +35,7 @@ Table endpoint_slice_table(const Objects& slices, const TableOptions& options);
 Table pod_table(const Objects& pods, const TableOptions& options);
 Table node_table(const Objects& nodes, const TableOptions& options);
 Table namespace_table(const Objects& namespaces, const TableOptions& options);
-// Used: addresses of the ledger that someone holds; an address on hold is neither used nor free.
+// Used, on hold and free, by family where a pool has both. Used: addresses of the ledger that someone holds; an address on hold is neither used nor free.
 Table pool_table(const Objects& pools, const Ledger& ledger, const TableOptions& options);
 
 // "80/TCP,443:30443/TCP".

@@ -93,6 +93,14 @@ void Selection::remove(const ObjectKey& key) {
   objects_.erase(key);
 }
 
+std::vector<v1::AddressPool*> Selection::pools() {
+  std::vector<v1::AddressPool*> pools;
+  for (auto& [key, stored] : objects_) {
+    if (stored.object.has_address_pool()) pools.push_back(stored.object.mutable_address_pool());
+  }
+  return pools;
+}
+
 void Selection::add_status(const MergedStatuses& statuses) {
   for (auto& [key, stored] : objects_) {
     const auto found = statuses.find({key.source, key.ns, key.name});

@@ -37,6 +37,7 @@ class Selection {
 
   void put(store::StoredObject object);  // A changed or new one.
   void remove(const ObjectKey& key);
+  std::vector<v1::AddressPool*> pools();  // Among them.
   // Services: their status as kubectl shows it, from what the gateways say of them.
   void add_status(const MergedStatuses& statuses);
 

@@ -76,6 +76,9 @@ void set_defaults(v1::Object* object) {
       return;
     case v1::Object::kPod:
       return set_pod_defaults(object->mutable_pod());
+    case v1::Object::kAddressPool:
+      object->mutable_address_pool()->clear_status();  // Only ever shown.
+      return;
     default:
       return;
   }

@@ -20,8 +20,8 @@ Refusal unknown_source(const AddressRequest& request) {
 }  // namespace
 
 Admission AddressChoice::admission(const PoolView& pool, const AddressRequest& request) {
-  const auto key = std::tie(request.service.source, request.service.ns);
-  const auto [at, added] = namespaces_.try_emplace(key);
+  if (pool.is_for_everybody()) return {};
+  const auto [at, added] = namespaces_.try_emplace({request.service.source, request.service.ns});
   if (added && in_.find_namespace) {
     at->second = in_.find_namespace(request.service.source, request.service.ns);
   }

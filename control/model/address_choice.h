@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -51,7 +51,7 @@ class AddressChoice {
   const AllocationInputs& in_;
   Pools& pools_;
   const LedgerDraft& draft_;
-  std::map<std::tuple<const std::string&, const std::string&>, ObjectPointer> namespaces_;
+  std::map<std::pair<std::string, std::string>, ObjectPointer> namespaces_;  // Asked for once.
 };
 
 }  // namespace sluice

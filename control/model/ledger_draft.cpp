@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <unordered_set>
 #include <utility>
 
 #include "control/model/maglev_size.h"
@@ -81,20 +80,23 @@ LedgerDraft::LedgerDraft(const AllocationInputs& inputs, const Pools& pools)
     : in_(inputs), pools_(pools), unreadable_(inputs.unreadable.begin(), inputs.unreadable.end()) {
   held_.reserve(in_.ledger->size());
   for (const auto& [address, record] : *in_.ledger) {  // In order: so are the lists.
-    const auto add = [&, at = &address](const v1::AddressHolder& holder, Index* index) {
-      (*index)[ref(holder)].push_back(*at);
+    const auto add = [&, at = &address](const v1::AddressHolder& holder, Addresses* to) {
+      to->push_back(*at);
       if (holder.sharing_key().empty()) return;
       insert(&shared_[holder.sharing_key()], *at);
     };
-    for (const v1::AddressHolder& holder : record.holders()) add(holder, &held_);
+    for (const v1::AddressHolder& holder : record.holders()) {
+      add(holder, &held_[ref(holder)].addresses);
+    }
     if (record.holders().empty() && record.has_last_holder()) {
-      add(record.last_holder(), &last_held_);
+      add(record.last_holder(), &last_held_[ref(record.last_holder())]);
     }
   }
 }
 
 const Addresses& LedgerDraft::held_by(const ServiceKey& service) const {
-  return addresses_of(held_, ref(service));
+  const auto at = held_.find(ref(service));
+  return at == held_.end() ? kNone : at->second.addresses;
 }
 
 const Addresses& LedgerDraft::last_held_by(const ServiceKey& service) const {
@@ -243,7 +245,7 @@ void LedgerDraft::grant(const IpAddress& address, const std::string& pool,
   added.set_external_ip(external);
   (void)set_ports(request, record, address, &added);  // refusal() has seen that none is taken.
   *record.add_holders() = std::move(added);
-  insert(&held_[ref(request.service)], address);
+  insert(&held_[ref(request.service)].addresses, address);
   if (!request.sharing_key.empty()) insert(&shared_[request.sharing_key], address);
 }
 
@@ -259,7 +261,9 @@ void LedgerDraft::release(const IpAddress& address, const ServiceKey& service) {
     holders.DeleteSubrange(i, 1);
     break;
   }
-  if (const auto at = held_.find(ref(service)); at != held_.end()) erase(&at->second, address);
+  if (const auto at = held_.find(ref(service)); at != held_.end()) {
+    erase(&at->second.addresses, address);
+  }
 }
 
 std::vector<Refusal> LedgerDraft::update_ports(const AddressRequest& request) {
@@ -283,17 +287,19 @@ std::vector<Refusal> LedgerDraft::update_ports(const AddressRequest& request) {
 void LedgerDraft::release_gone() {
   std::unordered_map<std::string_view, bool> known;  // By source: asked once.
   std::set<std::pair<IpAddress, ServiceKey>> gone;
-  std::unordered_set<ServiceRef, Hash> wanted;
-  wanted.reserve(in_.requests.size());
-  for (const AddressRequest* request : in_.requests) wanted.insert(ref(request->service));
-  for (const auto& [service, addresses] : held_) {
-    if (addresses.empty() || wanted.contains(service)) continue;
+  for (const AddressRequest* request : in_.requests) {
+    if (const auto at = held_.find(ref(request->service)); at != held_.end()) {
+      at->second.wanted = true;
+    }
+  }
+  for (const auto& [service, held] : held_) {
+    if (held.wanted || held.addresses.empty()) continue;
     const auto [source, added] = known.try_emplace(service.source);
     if (added) source->second = in_.services_known(std::string(service.source));
     if (!source->second) continue;
     const ServiceKey key{std::string(service.source), std::string(service.ns),
                          std::string(service.name)};
-    for (const IpAddress& address : addresses) gone.emplace(address, key);
+    for (const IpAddress& address : held.addresses) gone.emplace(address, key);
   }
   for (const auto& [address, service] : gone) release(address, service);
 }

@@ -63,7 +63,10 @@ class LedgerDraft {
   struct Hash {
     std::size_t operator()(const ServiceRef& s) const noexcept;
   };
-  using Index = std::unordered_map<ServiceRef, Addresses, Hash>;
+  struct Held {
+    Addresses addresses;
+    bool wanted = false;  // By a request.
+  };
 
   static ServiceRef ref(const ServiceKey& key) { return {key.source, key.ns, key.name}; }
   static ServiceRef ref(const v1::AddressHolder& holder) {
@@ -85,7 +88,9 @@ class LedgerDraft {
   const Pools& pools_;
   std::map<IpAddress, v1::Address> changed_;
   std::set<IpAddress> unreadable_;
-  Index held_, last_held_;  // Names: those of the inputs.
+  // Names: those of the inputs.
+  std::unordered_map<ServiceRef, Held, Hash> held_;
+  std::unordered_map<ServiceRef, Addresses, Hash> last_held_;
   std::unordered_map<std::string_view, Addresses> shared_;
 };
 

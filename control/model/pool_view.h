@@ -38,6 +38,7 @@ class PoolView {
   Sharing sharing() const;
   bool contains(const IpAddress& address) const;
   bool has_family(IpFamily family) const;
+  bool is_for_everybody() const { return !narrowed_; }
   // By clusters, namespaces and selectors.
   Admission admits(const Applicant& who) const;
   // The lowest address of the family that is given out unasked and is free, by `is_free`. What was

@@ -121,8 +121,10 @@ spec: {addresses: [192.0.2.0/28, "2001:db8::/64"]}
   ledger[*IpAddress::parse("192.0.2.2")] = v1::Address();  // Released, on hold.
   ledger[*IpAddress::parse("198.51.100.1")] = held;        // Of another pool.
   EXPECT_EQ(pool_table(of(v1::KIND_ADDRESS_POOL), ledger, options()).text(),
-            "NAME     ADDRESSES                    USED   ON-HOLD   FREE    AGE\n"
-            "public   192.0.2.0/28,2001:db8::/64   1      1         ~2^62   60s\n");
+            "NAME     ADDRESSES                    USED            ON-HOLD         "
+            "FREE                AGE\n"
+            "public   192.0.2.0/28,2001:db8::/64   IPv4:1,IPv6:0   IPv4:1,IPv6:0   "
+            "IPv4:14,IPv6:2^62   60s\n");
 }
 
 TEST(CountText, LargeNumbersArePowers) {

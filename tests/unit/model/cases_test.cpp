@@ -73,7 +73,8 @@ TEST_P(Example, ComesToWhatIsExpected) {
   expect_text(std::string(SLUICE_CASES_DIR) + "/" + GetParam() + ".txt", world.text());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Example, testing::Values("hello-world", "forwarding-modes"),
+INSTANTIATE_TEST_SUITE_P(All, Example,
+                         testing::Values("address-pools", "forwarding-modes", "hello-world"),
                          [](const auto& param) {
                            return test_name({param.param, param.index});
                          });

@@ -63,7 +63,7 @@ void World::remove(v1::Kind kind, const std::string& name, const std::string& ns
   model.remove({kManualSource, kind, kind_is_namespaced(kind) ? ns : "", name});
 }
 
-Allocation World::allocate_only() {
+void World::take_requests() {
   for (const ServiceKey& key : model.take_changed()) {
     const ServiceInputs inputs = model.inputs(key);
     if (inputs.service == nullptr) {
@@ -72,6 +72,10 @@ Allocation World::allocate_only() {
       plans[key] = plan_service(inputs, settings);
     }
   }
+}
+
+Allocation World::allocate_only() {
+  take_requests();
   std::vector<const AddressRequest*> requests;
   for (const auto& [key, plan] : plans) {
     if (plan.wanted) requests.push_back(&plan.request);

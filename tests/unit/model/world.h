@@ -22,6 +22,7 @@ class World {
 
   // Plans what changed, allocates, writes the ledger, builds and "programs".
   void step();
+  void take_requests();  // Plans what changed.
   // Only allocates; the ledger stays as it is.
   Allocation allocate_only();
   Desired build();
