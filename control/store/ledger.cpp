@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kMaxCopyBytes = 32u << 20;
 constexpr int kCopySeconds = 120;
 constexpr std::size_t kMaxProblems = 100;
+constexpr int kMaxAttempts = 8;
 
 Result<v1::Address> decode_record(const IpAddress& address, const std::string& bytes) {
   v1::Address record;
@@ -48,6 +49,11 @@ ScriptCall make_call(const Leader& leader) {
   return call;
 }
 
+std::vector<RedisCommand> index_commands() {
+  const RedisCommand head{"HMGET", std::string(keys::kLedger), "incarnation", "sequence", "ready"};
+  return {head, {"HGETALL", std::string(keys::kAddressIndex)}, head};
+}
+
 }  // namespace
 
 // The ledger's hash and index, read together.
@@ -74,28 +80,30 @@ void Ledger::save(v1::DiskState* disk) const {
   for (const auto& [address, record] : records_) *disk->add_addresses() = record;
 }
 
+// The head before and after the index: equal, nothing was written in between. No transaction, since a
+// Redis that is full refuses to queue one.
 asio::awaitable<Result<Ledger::Index>> Ledger::read_index() {
-  std::vector<RedisCommand> commands(4);
-  commands[0].push_back("MULTI");
-  for (const char* word : {"HMGET", "", "incarnation", "sequence", "ready"}) {
-    commands[1].push_back(word);
+  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    auto replies = co_await redis_.pipeline(index_commands());
+    if (!replies) co_return Error{replies.error()};
+    for (const RedisValue& part : *replies) {
+      if (part.is_error()) co_return Error{explain_error("reading the ledger", part.text)};
+      if (!part.is_array()) co_return Error{"Redis answered for the ledger with no list"};
+    }
+    const RedisValue &before = replies->at(0), &after = replies->at(2);
+    bool same = true;
+    for (std::size_t i = 0; i < 3; ++i) same = same && before.at(i).text == after.at(i).text;
+    if (same) co_return parse_index(after, replies->at(1));
   }
-  commands[1][1] = std::string(keys::kLedger);
-  commands[2].push_back("HGETALL");
-  commands[2].push_back(std::string(keys::kAddressIndex));
-  commands[3].push_back("EXEC");
-  auto replies = co_await redis_.pipeline(std::move(commands));
-  if (!replies) co_return Error{replies.error()};
-  const RedisValue& results = replies->back();
-  for (const RedisValue* part : {&results, &results.at(0), &results.at(1)}) {
-    if (part->is_error()) co_return Error{explain_error("reading the ledger", part->text)};
-    if (!part->is_array()) co_return Error{"Redis answered the ledger's transaction with nothing"};
-  }
+  co_return Error{"the ledger changed faster than it could be read"};
+}
+
+Ledger::Index Ledger::parse_index(const RedisValue& head, const RedisValue& revisions) {
   Index index;
-  index.incarnation = results.at(0).at(0).text;
-  index.sequence = keys::parse_number(results.at(0).at(1).text).value_or(0);
-  index.ready = results.at(0).at(2).text == "1";
-  const std::vector<RedisValue>& fields = results.at(1).elements;
+  index.incarnation = head.at(0).text;
+  index.sequence = keys::parse_number(head.at(1).text).value_or(0);
+  index.ready = head.at(2).text == "1";
+  const std::vector<RedisValue>& fields = revisions.elements;
   for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
     const auto address = IpAddress::parse(fields[i].text);
     const auto revision = keys::parse_number(fields[i + 1].text);
@@ -106,7 +114,7 @@ asio::awaitable<Result<Ledger::Index>> Ledger::read_index() {
                                 "its field " + fields[i].text + " is not an address's revision"});
     }
   }
-  co_return index;
+  return index;
 }
 
 // Records are never deleted and revisions only grow: whatever else Redis shows has lost writes.

@@ -69,6 +69,7 @@ class Ledger {
   struct Index;
 
   boost::asio::awaitable<Result<Index>> read_index();
+  static Index parse_index(const RedisValue& head, const RedisValue& revisions);
   boost::asio::awaitable<Status> read_changed(std::map<IpAddress, std::uint64_t> revisions);
   bool lacks_known(const std::map<IpAddress, std::uint64_t>& revisions) const;
   boost::asio::awaitable<Status> collect(Records* merged, RebuildReport* report);

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "control/store/endpoint.h"
 #include "control/store/keys.h"
 #include "control/store/stream.h"
 
@@ -45,7 +46,7 @@ class SnapshotReader {
   asio::awaitable<Status> check_history();
   asio::awaitable<Status> scan_objects();
   asio::awaitable<Status> read_values();
-  // One look at the changes since stream_id and, in the same transaction, at the hashes.
+  // One look at the changes since stream_id and, after them, at the hashes.
   asio::awaitable<Result<bool>> catch_up();
   void note_history(const StreamEntry& entry);
   void apply(const StreamEntry& entry, std::set<ObjectKey>* stale);
@@ -180,19 +181,18 @@ bool SnapshotReader::consistent(const std::map<std::string, SourceHash>& hashes)
 asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
   std::vector<std::string> names;
   for (const auto& [name, source] : snapshot_.sources) names.push_back(name);
+  // The hashes after the changes: what is written in between makes them disagree, and is read in
+  // another round. No transaction, since a Redis that is full refuses to queue one.
   std::vector<RedisCommand> commands;
-  commands.emplace_back().push_back("MULTI");
   commands.push_back(range_command(snapshot_.stream_id, "+"));
   for (const std::string& name : names) commands.push_back(source_hash_command(name));
-  commands.emplace_back().push_back("EXEC");
   auto replies = co_await redis_.pipeline(std::move(commands));
   if (!replies) co_return Error{replies.error()};
-  const RedisValue& results = replies->back();
-  if (!results.is_array() || results.elements.size() != names.size() + 1) {
-    co_return Error{"Redis refused a transaction: " + results.text};
+  if (!replies->front().is_array()) {
+    co_return Error{explain_error("XRANGE", replies->front().text)};
   }
 
-  const std::vector<StreamEntry> entries = parse_entries(results.elements[0]);
+  const std::vector<StreamEntry> entries = parse_entries(replies->front());
   std::set<ObjectKey> stale;
   for (const StreamEntry& entry : entries) apply(entry, &stale);
   if (!entries.empty()) snapshot_.stream_id = entries.back().id;
@@ -206,7 +206,7 @@ asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
 
   std::map<std::string, SourceHash> hashes;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    hashes[names[i]] = parse_source_hash(names[i], results.elements[i + 1]);
+    hashes[names[i]] = parse_source_hash(names[i], (*replies)[i + 1]);
   }
   // A source that entries named for the first time has no hash here yet: one round more.
   if (names.size() != snapshot_.sources.size() || !consistent(hashes)) co_return false;

@@ -83,6 +83,16 @@ TEST_F(TroubleTest, AUserWithoutRights) {
   EXPECT_TRUE(until([this] { return synced(); }));
 }
 
+TEST_F(TroubleTest, AFullRedisIsReadAllTheSame) {
+  server.command({"CONFIG", "SET", "maxmemory", "1"});
+  start_reader();
+  ASSERT_TRUE(until([this] { return synced(); }));
+  Publisher prod(redis, "prod", 1, "test");
+  ASSERT_TRUE(run(prod.remove({service_key("web-0", "prod")})));
+  EXPECT_TRUE(until([this] { return !observer.has("web-0", "prod"); }));
+  EXPECT_EQ(state(), "synced");
+}
+
 TEST_F(TroubleTest, ANewerMinorVersionIsServedAndTold) {
   v1::Object newer = service("newer");
   stamp(newer.mutable_header(), "sluice-agent 9");
