@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"redis: {address: \"unix:relative\"}", "redis.address", "absolute"},
         BadCase{"redis: {username: me}", "redis.username", "passwordFile"},
         BadCase{"redis: {tls: {ca: /etc/ca.pem}}", "redis.tls.enabled", "set true"},
-        BadCase{"redis: {tls: {enabled: true, ca: ca.pem}}", "g.yaml:1:33: redis.tls.ca",
+        BadCase{"redis: {tls: {enabled: true, ca: ca.pem}}", "g.yaml:1:34: redis.tls.ca",
                 "absolute path"},
         BadCase{"redis: {tls: {enabled: true, certificate: /c.pem}}", "redis.tls.certificate",
                 "needs redis.tls.key as well"},
