@@ -137,10 +137,11 @@ class Churn:
         return lease["spec"].get("holderIdentity", ""), lease["spec"].get("leaseTransitions", 0)
 
     def leading_agent(self):
-        """The name of its process, by who would renew the Lease: the one that stops it by stopping."""
+        """The name of its process: the one whose log says that it leads by the Lease's identity."""
         holder, _ = self.leader()
         for name in ("agent-1", "agent-2"):
-            if name in self.bed.running and str(self.bed.running[name].popen.pid) in holder:
+            if name in self.bed.running and holder and f"identity={holder} " in (
+                    self.bed.folder / f"{name}.log").read_text(errors="replace"):
                 return name
         return "agent-1"
 
@@ -178,20 +179,20 @@ class Churn:
             self.bed.start_agent(name)
 
     def leader_changed(self):
-        _, before = self.leader()
+        before, _ = self.leader()
         self.bed.end(self.leading_agent(), signal.SIGTERM)
         self.some()
-        wait_until("another agent leads", 40, lambda: self.leader()[1] > before)
+        wait_until("another agent leads", 40, lambda: self.leader()[0] not in ("", before))
         name = ({"agent-1", "agent-2"} - self.bed.running.keys()).pop()
         self.bed.start_agent(name)
 
     def leader_stopped(self):
         """SIGSTOP until another leads, then SIGCONT: what it still wants to write is refused."""
-        _, before = self.leader()
+        before, _ = self.leader()
         stopped = self.bed.running[self.leading_agent()]
         stopped.signal(signal.SIGSTOP)
         self.some()
-        wait_until("another agent leads", 60, lambda: self.leader()[1] > before)
+        wait_until("another agent leads", 60, lambda: self.leader()[0] not in ("", before))
         self.some()
         stopped.signal(signal.SIGCONT)
 

@@ -78,7 +78,10 @@ def redis_objects(values, object_message, to_dict):
         message = object_message()
         message.ParseFromString(data)
         field = message.WhichOneof("object")
-        kind = next(kind for kind, (_, name) in KINDS.items() if name == field)
+        kind = next((kind for kind, (_, name) in KINDS.items() if name == field), None)
+        if kind is None:
+            out[key] = {"holds": field, "bytes": data[:200]}
+            continue
         content = getattr(message, field)
         out[key] = read_by_gateways(kind, to_dict(content))
     return out
