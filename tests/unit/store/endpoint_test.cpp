@@ -68,7 +68,7 @@ TEST(ExplainError, GivesAdvice) {
   EXPECT_EQ(explain_error("SET", "ERR syntax error"), "Redis refused SET: ERR syntax error");
 }
 
-TEST(PasswordFile, ForItsReaderAlone) {
+TEST_F(PasswordFile, ForItsReaderAlone) {
   EXPECT_TRUE(is_private(0600, 1000, 1000));
   EXPECT_TRUE(is_private(0400, 0, 0));
   EXPECT_TRUE(is_private(0440, 0, 65532)) << "a Pod's Secret, by fsGroup";
