@@ -23,6 +23,7 @@ extern const Script kPutScript;
 extern const Script kDeleteScript;
 extern const Script kMarkerScript;
 extern const Script kRenewScript;
+extern const Script kClaimScript;
 extern const Script kLeadScript;
 extern const Script kResignScript;
 extern const Script kLedgerApplyScript;
