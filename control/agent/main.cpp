@@ -9,6 +9,7 @@
 #include "config/agent_config.h"
 #include "config/logging.h"
 #include "control/agent/agent.h"
+#include "control/agent/status_sync.h"
 
 int main(int argc, char** argv) {
   CLI::App app{"Sluice's agent: publishes one cluster's objects. Several may run; one leads."};
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   options.config = std::move(*config);
+  options.make_write_back = sluice::agent::make_status_sync;
   boost::asio::io_context io(1);
   sluice::agent::Agent agent(io, std::move(options));
   if (const auto started = agent.start(); !started) {
