@@ -47,7 +47,7 @@ struct ReflectorTiming {
   Ms watch_at_least{300'000};  // The server is asked to end a watch after a random time
   Ms watch_at_most{600'000};   // between these.
   Ms idle{75'000};             // A watch that is silent for so long is checked. (Bookmarks: 60 s.)
-  Ms initial_idle{10'000};     // The same while a streaming list has not ended.
+  Ms initial_idle{5'000};      // The same while a streaming list has not ended.
   Ms answer{30'000};           // Until a list's page is there.
   unsigned page = 500;         // Objects of one page.
 };
