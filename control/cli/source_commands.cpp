@@ -104,7 +104,8 @@ HeldObjects held_objects(const std::string& source, const std::vector<store::Gat
     held.gateway_alive = held.gateway_alive || gateway.alive;
     const v1::SourceState* state = state_of(gateway, source);
     if (!state) continue;
-    held.any = held.any || state->state() == "held";
+    // Of a source that nobody knows as a whole, a dataplane may serve what no object stands for.
+    held.any = held.any || state->state() == "held" || state->state() == "unknown";
     held.count = std::max<std::size_t>(held.count, state->held());
     names.insert(state->held_objects().begin(), state->held_objects().end());
   }

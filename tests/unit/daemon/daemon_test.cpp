@@ -18,12 +18,12 @@ TEST_F(DaemonTest, ManifestsBecomeVipsOfBothFamilies) {
   EXPECT_EQ(state.addresses.size(), 2u);
   EXPECT_THAT(sluice({"get", "svc"}).out, HasSubstr("192.0.2.1,2001:db8:1::1"));
   EXPECT_THAT(sluice({"get", "pools"}).out,
-              HasSubstr("public   192.0.2.0/28,2001:db8:1::/120   2"));
+              HasSubstr("public   192.0.2.0/28,2001:db8:1::/120   IPv4:1,IPv6:1"));
   EXPECT_THAT(sluice({"get", "gateways"}).out, HasSubstr("edge-1   Ready    leader"));
   EXPECT_THAT(sluice({"source", "list"}).out, HasSubstr("edge-1=synced"));
   EXPECT_THAT(sluice({"describe", "svc", "web"}).out,
               AllOf(HasSubstr("External IP:          192.0.2.1,2001:db8:1::1"),
-                    HasSubstr("2 VIPs are served")));
+                    HasSubstr("Programmed on 1 of 1 gateway.")));
 }
 
 TEST_F(DaemonTest, AChangeOfOneServiceTouchesNothingElse) {
@@ -164,7 +164,7 @@ TEST_F(DaemonTest, UnknownIsNotEmpty) {
   std::this_thread::sleep_for(3s);
   EXPECT_TRUE(dataplane_->state().vips.contains("192.0.2.9:80/6"));
   // Once somebody says that it is to go, it goes.
-  ASSERT_EQ(sluice({"source", "accept", "manual"}).code, 0);
+  ASSERT_EQ(sluice({"source", "accept", "manual", "--yes"}).code, 0);
   EXPECT_TRUE(dataplane_->wait_for(
       [](const auto& s) { return serves(s, 2, 1) && !s.vips.contains("192.0.2.9:80/6"); }, 30s));
   // The seed that only the dataplane still knew is the cluster's again.

@@ -125,7 +125,7 @@ TEST_F(SecretTest, WhatCannotBeUsedIsReportedHeldAndLeftAlone) {
       {std::string(8, '\x7f'), "not a ClusterSecret message"},
       {newer.SerializeAsString(), "layout version 2"},
       {without.SerializeAsString(), "no seed"},
-      {std::string(5000, 'x'), "5000"}};
+      {std::string(5000, 'x'), "more than 4096 bytes"}};
   for (const auto& [value, why] : bad) {
     server.set("sluice:1:secret", value);
     refresh(secret, SecretState::kUnusable);
