@@ -76,7 +76,7 @@ Answer writes(const Store& store) {
   return ok({{"writes", std::move(list)}});
 }
 
-Answer stats(Server& server, const Load& load, const Store& store) {
+Answer stats(Server& server, std::size_t faults, const Load& load, const Store& store) {
   const Server::Counters counters = server.counters();
   const Load::Progress progress = load.progress();
   return ok(
@@ -90,6 +90,7 @@ Answer stats(Server& server, const Load& load, const Store& store) {
        {"open_connections", counters.open_connections},
        {"resourceVersion", store.version()},
        {"oldest", store.oldest()},
+       {"faults", faults},
        {"churn",
         {{"running", progress.running}, {"changes", progress.changes}, {"late", progress.late}}}});
 }
@@ -146,7 +147,7 @@ Answer admin(Server::State& state, const Request& request) {
   Server& server = *state.server;
   if (request.method == "GET") {
     if (what == "dump") return dump(state.store);
-    if (what == "stats") return stats(server, *state.load, state.store);
+    if (what == "stats") return stats(server, state.faults.size(), *state.load, state.store);
     if (what == "writes") return writes(state.store);
     return no_such_path();
   }
