@@ -193,6 +193,7 @@ awaitable<Status> Coordinator::refresh_ledger() {
                  ledger_.records().size());
   }
   allocate_dirty_ = status_dirty_ = true;
+  reconciler_.ledger_changed(before != ledger_.state());
   programmer_.wake();
   disk_changed_();
   co_return Ok{};
@@ -237,7 +238,8 @@ bool Coordinator::would_lose_services() const {
   for (const ServiceKey& key : model.services()) known.insert(key.text());
   const std::string prefix = std::string(kManualSource) + "/";
   return std::ranges::any_of(programmer_.link().reported().vips, [&](const auto& vip) {
-    return vip.second.service().starts_with(prefix) && !known.contains(vip.second.service());
+    return vip.second->service().starts_with(prefix) &&
+           !known.contains(vip.second->service());
   });
 }
 

@@ -73,8 +73,7 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
   for (const auto& [key, plan] : reconciler_.plans()) {
     // Its externalIPs are none of ours.
     if (!plan.request.load_balancer && !allocated_.contains(key)) continue;
-    const auto at = programmer_.outcomes().find(key);
-    const bool worked_out = at != programmer_.outcomes().end() && programmer_.tried();
+    const ServiceOutcome* worked_out = programmer_.tried() ? programmer_.outcome(key) : nullptr;
     const auto found = own_before_.find({key.source, key.ns, key.name});
     const v1::ServiceStatus* before =
         found == own_before_.end() || found->second.uid() != plan.uid ? nullptr : &found->second;
@@ -83,8 +82,7 @@ std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
       statuses.push_back(*before);
       continue;
     }
-    const ServiceOutcome outcome =
-        at == programmer_.outcomes().end() ? ServiceOutcome{} : at->second;
+    const ServiceOutcome outcome = worked_out ? *worked_out : ServiceOutcome{};
     const ObjectPointer object =
         reconciler_.model().find({key.source, v1::KIND_SERVICE, key.ns, key.name});
     const VipProgress progress = programmer_.progress(key);

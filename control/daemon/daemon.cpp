@@ -76,7 +76,6 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       programmer_(io.get_executor(), reconciler_, ids_, config_.dataplane().socket(),
                   program_version(),
                   {[this](bool serving) { return ready(serving); },
-                   [this]() -> const Ledger& { return coordinator_.ledger(); },
                    [this] { return coordinator_.maglev_seed(); },
                    [this] { coordinator_.dataplane_connected(); },
                    [this] {
@@ -84,7 +83,9 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
                      coordinator_.wake();
                    }}),
       coordinator_(io.get_executor(), coordinator_options(config_), reconciler_, programmer_,
-                   reader_, [this] { disk_dirty_ = true; }) {}
+                   reader_, [this] { disk_dirty_ = true; }) {
+  reconciler_.set_ledger(&coordinator_.ledger());
+}
 
 Daemon::~Daemon() = default;
 

@@ -18,34 +18,38 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
     co_return Error{"the dataplane reports another boot than it greeted with"};
   }
   reported_ = {};
-  reported_.add(*report);
   generation_ = report->generation();
   swept_generation_ = report->swept_generation();
   maglev_seed_ = report->maglev_seed();
+  reported_.add(std::move(*report));
   up_ = true;
   co_return Ok{};
 }
 
-awaitable<Result<DataplaneLink::Programmed>> DataplaneLink::program(DataplaneState& desired,
+awaitable<Result<DataplaneLink::Programmed>> DataplaneLink::program(DesiredState& desired,
                                                                     std::uint64_t generation,
                                                                     std::uint64_t maglev_seed) {
-  // A dataplane that never was programmed knows no base to change.
-  Difference change = generation_ == 0 ? whole(desired) : difference(desired, reported_);
+  Difference change = desired.difference(&reported_);
   Programmed done;
+  done.vips = change.vips;
   done.upserts = change.upserts;
   done.deletes = change.deletes;
   done.reseeded = maglev_seed != maglev_seed_;
-  if (change.empty() && (!done.reseeded || desired.vips.empty())) co_return Programmed{};
+  if (change.empty() && (!done.reseeded || !desired.serves_any())) {
+    desired.accept(&reported_);
+    co_return Programmed{};
+  }
+  for (const v1::ApplyPart& part : change.parts) done.bytes += part.ByteSizeLong();
   v1::ApplyBegin begin;
   begin.set_generation(generation);
-  begin.set_base(generation_);
+  begin.set_base(generation_);  // 0: it never was programmed, so these parts are the whole.
   begin.set_maglev_seed(maglev_seed);
   auto reply = co_await client_.apply(std::move(begin), std::move(change.parts));
   if (!reply) {
     up_ = up_ && client_.refused();
     co_return Error{reply.error()};
   }
-  reported_ = std::move(desired);
+  desired.accept(&reported_);
   generation_ = generation;
   maglev_seed_ = maglev_seed;
   done.applied = true;

@@ -12,7 +12,6 @@
 #include <string>
 
 #include "control/model/desired.h"
-#include "control/model/diff.h"
 #include "control/program/dataplane_client.h"
 #include "proto/result.h"
 
@@ -21,10 +20,12 @@ namespace sluice {
 class DataplaneLink {
  public:
   struct Programmed {
-    bool applied = false;   // Else nothing differed.
-    bool reseeded = false;  // By another Maglev seed than before.
-    std::size_t upserts = 0;
-    std::size_t deletes = 0;
+    bool applied = false;     // Else nothing differed.
+    bool reseeded = false;    // By another Maglev seed than before.
+    std::size_t vips = 0;     // Upserts of VIPs alone,
+    std::size_t upserts = 0;  //   of everything,
+    std::size_t deletes = 0;  //   and what went.
+    std::size_t bytes = 0;    // Of the parts.
     std::uint64_t build_microseconds = 0;
     std::uint32_t tables_built = 0;
   };
@@ -36,10 +37,10 @@ class DataplaneLink {
   bool up() const { return up_ && client_.connected(); }
   bool refused() const { return client_.refused(); }
 
-  // Brings the dataplane from what it serves to `desired`, which is moved from on success alone,
-  // keyed by `maglev_seed` (ApplyBegin). Nothing is sent, and the generation stays, where nothing
-  // differs; the seed of a dataplane that is to serve no VIP does not count.
-  boost::asio::awaitable<Result<Programmed>> program(DataplaneState& desired,
+  // Brings the dataplane from what it serves to `desired`, which is told so (accept()) on success
+  // alone, keyed by `maglev_seed` (ApplyBegin). Nothing is sent, and the generation stays, where
+  // nothing differs; the seed of a dataplane that is to serve no VIP does not count.
+  boost::asio::awaitable<Result<Programmed>> program(DesiredState& desired,
                                                      std::uint64_t generation,
                                                      std::uint64_t maglev_seed);
   // Asks how far the sweep is, and whether it still is the dataplane and generation known here;

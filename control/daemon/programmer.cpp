@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <limits>
 #include <utility>
 
@@ -22,7 +24,8 @@ Programmer::Programmer(boost::asio::any_io_executor executor, Reconciler& reconc
       link_(executor),
       wake_(executor),
       reconnect_(50ms, 400ms),
-      retry_(200ms, 30s) {}
+      retry_(200ms, 30s),
+      pace_(executor) {}
 
 void Programmer::stop() {
   stopping_ = true;
@@ -37,8 +40,13 @@ void Programmer::wake() {
 }
 
 VipProgress Programmer::progress(const ServiceKey& service) const {
-  const auto at = progress_.find(service.text());
-  return at == progress_.end() ? VipProgress{} : at->second;
+  static const DataplaneState nothing;
+  return reconciler_.desired().progress(service, link_.up() ? link_.reported() : nothing);
+}
+
+Programmer::Changes Programmer::take_changes() {
+  changes_.services.merge(reconciler_.take_concluded());
+  return std::exchange(changes_, {});
 }
 
 bool Programmer::withdrawn(const IpAddress& address) const {
@@ -66,6 +74,7 @@ awaitable<void> Programmer::connect() {
   if (!status) {
     if (error_ != status.error()) {
       error_ = status.error();
+      changes_.all = true;
       hooks_.changed();
     }
     if (auto left_out = connect_log_.admit())
@@ -82,6 +91,8 @@ awaitable<void> Programmer::connect() {
   if (capacity.backends() > 0) limits.backends = std::min(limits.backends, capacity.backends());
   ids_.set_limits(limits);
   ids_.adopt(link_.reported());
+  reconciler_.dataplane_changed();
+  changes_.all = true;
   // One that never was programmed has no flow that could name a retired id.
   ids_.swept(link_.generation() == 0 ? std::numeric_limits<std::uint64_t>::max()
                                      : link_.swept_generation());
@@ -97,9 +108,13 @@ awaitable<void> Programmer::connect() {
 awaitable<void> Programmer::step() {
   const auto now = Clock::now();
   if (dirty_ && now >= retry_at_ && hooks_.ready(!link_.reported().vips.empty())) {
-    // What belongs together arrives together: let the rest of it come in.
-    co_await wake_.sleep(kCoalesce);
-    if (stopping_) co_return;
+    if (const auto next = begun_ + kPace; now < next) {
+      boost::system::error_code ignored;
+      pace_.expires_at(next);
+      co_await pace_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+      if (stopping_) co_return;
+    }
+    begun_ = Clock::now();
     if (hooks_.maglev_seed() != 0) {
       co_await program();
     } else {
@@ -112,36 +127,33 @@ awaitable<void> Programmer::step() {
   }
 }
 
-// Without a dataplane, or without the seed, the conditions still tell what would be served; the ids
-// are a draft.
+// Without a dataplane, or without the seed, the conditions still tell what would be served. Ids
+// given meanwhile give way to those a dataplane reports.
 void Programmer::preview() {
   dirty_ = false;  // A connection makes it true again, and so does whatever is missing.
   if (!hooks_.ready(link_.up() && !link_.reported().vips.empty())) return;
-  reconciler_.refresh();
-  IdAllocator draft;
-  draft.load(ids_.save());
-  Desired desired = reconciler_.desired(
-      {&hooks_.ledger(), &link_.reported(), link_.hello().capacity(), last_generation_ + 1},
-      &draft);
-  progress_ = vip_progress(desired.state, link_.up() ? &link_.reported() : nullptr);
-  outcomes_ = std::move(desired.outcomes);
+  update(last_generation_ + 1);
   hooks_.changed();
+}
+
+void Programmer::update(std::uint64_t generation) {
+  reconciler_.refresh();
+  reconciler_.update({&link_.reported(), link_.hello().capacity(), generation}, &ids_);
+  std::set<ServiceKey> concluded = reconciler_.take_concluded();
+  awaiting_.insert(concluded.begin(), concluded.end());
+  changes_.services.merge(concluded);
 }
 
 awaitable<void> Programmer::program() {
   dirty_ = false;
-  reconciler_.refresh();
   const std::uint64_t generation = std::max(last_generation_, link_.generation()) + 1;
-  Desired desired = reconciler_.desired(
-      {&hooks_.ledger(), &link_.reported(), link_.hello().capacity(), generation}, &ids_);
-  outcomes_ = std::move(desired.outcomes);
-  progress_.clear();
-  const auto done = co_await link_.program(desired.state, generation, hooks_.maglev_seed());
+  update(generation);
+  const auto done = co_await link_.program(reconciler_.desired(), generation, hooks_.maglev_seed());
   polled_ = Clock::now();
   if (done) {
     note_success(*done, generation);
   } else if (link_.up()) {
-    note_refusal(done.error(), desired.state);
+    note_refusal(done.error());
   } else {
     lost(done.error());
   }
@@ -149,25 +161,38 @@ awaitable<void> Programmer::program() {
 }
 
 void Programmer::note_success(const DataplaneLink::Programmed& done, std::uint64_t generation) {
+  if (!error_.empty()) changes_.all = true;
   error_.clear();
   retry_.reset();
-  // What it serves now is what was wanted: every VIP counts as served.
-  for (const auto& [name, vip] : link_.reported().vips) {
-    VipProgress& service = progress_[vip.service()];
-    ++service.wanted;
-    ++service.served;
-  }
+  changes_.services.merge(awaiting_);
+  awaiting_.clear();
   if (!done.applied) return;
   last_generation_ = generation;
+  ++counters_.generations;
+  counters_.vips += done.vips;
+  counters_.tables += done.tables_built;
+  counters_.bytes += done.bytes;
+  const auto left_out = programmed_log_.admit();
+  if (!left_out) return;
+  // Sums since the last line, which may stand for many generations.
+  const DesiredState::Counters& worked = reconciler_.desired().counters();
   spdlog::info(
-      "programmed generation={} upserts={} deletes={} reseeded={} tables={} build_us={} vips={}",
-      generation, done.upserts, done.deletes, done.reseeded, done.tables_built,
-      done.build_microseconds, link_.reported().vips.size());
+      "programmed generation={} upserts={} deletes={} reseeded={} build_us={} vips={} left_out={} "
+      "since_last: generations={} planned={} services={} full={} vips_sent={} tables={} bytes={}",
+      generation, done.upserts, done.deletes, done.reseeded, done.build_microseconds,
+      link_.reported().vips.size(), *left_out, counters_.generations - logged_.generations,
+      reconciler_.planned() - logged_planned_, worked.services - logged_desired_.services,
+      worked.full - logged_desired_.full, counters_.vips - logged_.vips,
+      counters_.tables - logged_.tables, counters_.bytes - logged_.bytes);
+  logged_ = counters_;
+  logged_planned_ = reconciler_.planned();
+  logged_desired_ = worked;
 }
 
-void Programmer::note_refusal(const std::string& error, const DataplaneState& wanted) {
+void Programmer::note_refusal(const std::string& error) {
   error_ = error;
-  progress_ = vip_progress(wanted, &link_.reported());
+  ++counters_.refusals;
+  changes_.all = true;
   const auto wait = retry_.next();
   dirty_ = true;
   retry_at_ = Clock::now() + wait;
@@ -179,6 +204,7 @@ void Programmer::note_refusal(const std::string& error, const DataplaneState& wa
 void Programmer::lost(const std::string& error) {
   error_ = error;
   dirty_ = true;
+  changes_.all = true;
   spdlog::warn("dataplane connection lost error=\"{}\"", error);
 }
 

@@ -4,30 +4,81 @@
 #include <vector>
 
 namespace sluice {
+namespace {
+
+bool same_treatment(const v1::AddressPoolSpec& a, const v1::AddressPoolSpec& b) {
+  return a.forwarding_mode() == b.forwarding_mode() && a.overlay() == b.overlay() &&
+         a.unserved_ports() == b.unserved_ports();
+}
+
+const v1::AddressPoolSpec& spec_of(const std::map<std::string, ObjectPointer>& pools,
+                                   const std::string& name) {
+  const auto at = pools.find(name);
+  return at == pools.end() ? v1::AddressPoolSpec::default_instance()
+                           : at->second->address_pool().spec();
+}
+
+}  // namespace
 
 void Reconciler::set_settings(PlanSettings settings) {
   settings_ = std::move(settings);
   replan_all_ = true;
 }
 
+void Reconciler::dataplane_changed() {
+  desired_.touch_all();
+  desired_.compare_all();
+}
+
 bool Reconciler::refresh() {
   std::set<ServiceKey> changed = model_.take_changed();
+  bool everything = model_.take_completeness_changed();
   if (std::exchange(replan_all_, false)) {
+    everything = true;
     for (ServiceKey& key : model_.services()) changed.insert(std::move(key));
   }
-  for (const ServiceKey& key : changed) {
-    ServicePlan plan = plan_service(model_.inputs(key), settings_);
-    if (plan.wanted) {
-      plans_.insert_or_assign(key, std::move(plan));
-    } else {
-      plans_.erase(key);
+  if (everything) {
+    desired_.touch_all();
+    requests_changed_ = true;
+  }
+  for (const ServiceKey& key : changed) plan(key);
+  const bool pools_changed = model_.take_pools_changed();
+  if (pools_changed) refresh_pools();
+  const bool namespaces_changed = model_.take_namespaces_changed();
+  requests_changed_ = requests_changed_ || namespaces_changed;
+  const std::set<Model::NodeKey> nodes = model_.take_changed_nodes();
+  for (const auto& [source, name] : nodes) desired_.touch_node(source, name);
+  const bool any =
+      everything || pools_changed || namespaces_changed || !nodes.empty() || !changed.empty();
+  concluded_.merge(changed);
+  return any;
+}
+
+void Reconciler::plan(const ServiceKey& key) {
+  ++planned_;
+  ServicePlan next = plan_service(model_.inputs(key), settings_);
+  desired_.touch(key);
+  const auto at = plans_.find(key);
+  if (!next.wanted) {
+    if (at == plans_.end()) return;
+    plans_.erase(at);
+    requests_changed_ = true;
+    return;
+  }
+  requests_changed_ = requests_changed_ || at == plans_.end() ||
+                      !same_allocation(at->second.request, next.request);
+  plans_.insert_or_assign(key, std::move(next));
+}
+
+void Reconciler::refresh_pools() {
+  std::map<std::string, ObjectPointer> pools = model_.pools();
+  for (const auto* some : {&pools, &pools_}) {
+    for (const auto& [name, pool] : *some) {
+      if (!same_treatment(spec_of(pools, name), spec_of(pools_, name))) desired_.touch_pool(name);
     }
   }
-  const bool pools_changed = model_.take_pools_changed();
-  if (pools_changed) pools_ = model_.pools();
-  const bool nodes_changed = model_.take_nodes_changed();
-  const bool namespaces_changed = model_.take_namespaces_changed();
-  return pools_changed || nodes_changed || namespaces_changed || !changed.empty();
+  pools_ = std::move(pools);
+  requests_changed_ = true;
 }
 
 Allocation Reconciler::allocate(const Ledgered& inputs) const {
@@ -51,10 +102,11 @@ Allocation Reconciler::allocate(const Ledgered& inputs) const {
   return sluice::allocate(all);
 }
 
-Desired Reconciler::desired(const Serving& serving, IdAllocator* ids) const {
+DesiredInputs Reconciler::inputs(const Serving& serving) const {
+  static const Ledger none;
   DesiredInputs inputs;
   inputs.plans = &plans_;
-  inputs.ledger = serving.ledger;
+  inputs.ledger = ledger_ != nullptr ? ledger_ : &none;
   inputs.pools = &pools_;
   inputs.settings = settings_;
   inputs.reported = serving.reported;
@@ -69,7 +121,12 @@ Desired Reconciler::desired(const Serving& serving, IdAllocator* ids) const {
   };
   inputs.capacity = serving.capacity;
   inputs.generation = serving.generation;
-  return build_desired(inputs, ids);
+  return inputs;
+}
+
+void Reconciler::update(const Serving& serving, IdAllocator* ids) {
+  const DesiredInputs all = inputs(serving);
+  for (ServiceKey& key : desired_.update(all, ids)) concluded_.insert(std::move(key));
 }
 
 }  // namespace sluice

@@ -1,12 +1,15 @@
 // Reconciler: the objects as last read, one plan per Service kept up to date with them, and from
 // there what is wanted: addresses of the ledger, and the dataplane's state.
-// Purpose: everything between reading and writing, with neither Redis nor a socket in it.
+// Purpose: everything between reading and writing, with neither Redis nor a socket in it. A change
+// costs the Services it concerns.
 // Ownership: shares the objects. Thread: one. Errors: none; what cannot be done for a Service is
 // among its conditions.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 
@@ -26,10 +29,18 @@ class Reconciler {
   const Model& model() const { return model_; }
   // Other settings concern every plan.
   void set_settings(PlanSettings settings);
+  // Must outlive this. Tell of changes by ledger_changed(); `rebuilt`: records may differ under the
+  // revisions they had.
+  void set_ledger(const Ledger* ledger) { ledger_ = ledger; }
+  void ledger_changed(bool rebuilt) { desired_.touch_ledger(rebuilt); }
+  // Its report has been read anew.
+  void dataplane_changed();
 
-  // Plans the Services anew whose inputs changed. True if any did, or the pools or nodes; those
-  // need no new plan, as desired() reads them.
+  // Plans the Services anew whose inputs changed. True if anything changed that decides what is
+  // wanted.
   bool refresh();
+  // Something changed that decides who gets which address, since the last call.
+  bool take_requests_changed() { return std::exchange(requests_changed_, false); }
   const std::map<ServiceKey, ServicePlan>& plans() const { return plans_; }
   const std::map<std::string, ObjectPointer>& pools() const { return pools_; }
 
@@ -43,20 +54,34 @@ class Reconciler {
   Allocation allocate(const Ledgered& inputs) const;
 
   struct Serving {
-    const Ledger* ledger = nullptr;
     const DataplaneState* reported = nullptr;
     v1::Capacity capacity;
     std::uint64_t generation = 0;  // As DesiredInputs::generation.
   };
-  // VIPs of a source whose Services are not all known stay as reported: unknown is not empty.
-  Desired desired(const Serving& serving, IdAllocator* ids) const;
+  // Brings desired() up to date. VIPs of a source whose Services are not all known stay as
+  // reported: unknown is not empty.
+  void update(const Serving& serving, IdAllocator* ids);
+  DesiredState& desired() { return desired_; }
+  const DesiredState& desired() const { return desired_; }
+
+  // Services planned or worked out anew since the last call, also those that are gone.
+  std::set<ServiceKey> take_concluded() { return std::exchange(concluded_, {}); }
+  std::uint64_t planned() const { return planned_; }  // Since the start.
 
  private:
+  void plan(const ServiceKey& key);
+  void refresh_pools();
+  DesiredInputs inputs(const Serving& serving) const;
+
   PlanSettings settings_;
   Model model_;
+  const Ledger* ledger_ = nullptr;
   std::map<ServiceKey, ServicePlan> plans_;  // Of wanted Services.
   std::map<std::string, ObjectPointer> pools_;
-  bool replan_all_ = false;
+  DesiredState desired_;
+  std::set<ServiceKey> concluded_;
+  std::uint64_t planned_ = 0;
+  bool replan_all_ = false, requests_changed_ = true;
 };
 
 }  // namespace sluice

@@ -54,20 +54,6 @@ bool same_status(const v1::ServiceStatus& a, const v1::ServiceStatus& b) {
   return MessageDifferencer::Equals(a, b);
 }
 
-std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
-                                                const DataplaneState* serving) {
-  std::map<std::string, VipProgress> progress;
-  for (const auto& [name, vip] : desired.vips) {
-    VipProgress& service = progress[vip.service()];
-    ++service.wanted;
-    service.proxied = service.proxied || vip.proxy_protocol();
-    if (!serving) continue;
-    const auto at = serving->vips.find(name);
-    if (at != serving->vips.end() && MessageDifferencer::Equals(at->second, vip)) ++service.served;
-  }
-  return progress;
-}
-
 v1::Condition programmed_condition(const ServicePlan& plan, const ServiceOutcome& outcome,
                                    const VipProgress& progress, const ProgramState& program) {
   const auto no = [](const char* reason, std::string message) {

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,16 +14,6 @@
 #include "store.pb.h"
 
 namespace sluice {
-
-// VIPs of one Service that a dataplane should serve, and those it serves just so.
-struct VipProgress {
-  std::size_t wanted = 0;
-  std::size_t served = 0;
-  bool proxied = false;  // Some of them give endpoints a PROXY header.
-};
-// By Vip.service. Null `serving`: none is served.
-std::map<std::string, VipProgress> vip_progress(const DataplaneState& desired,
-                                                const DataplaneState* serving);
 
 // How far the dataplane is with what is wanted of it.
 struct ProgramState {

@@ -1,70 +1,88 @@
-// All plans, the ledger and the ids to the state a dataplane should have. Pure but for the ids.
+// DesiredState: the state a dataplane should have, kept per Service: a change works out what its
+// Services contribute anew and nothing else. All of them are worked out anew at the start, after a
+// new connection, for other settings, and as long as the dataplane's room is short, since then one
+// Service's gain is another's loss.
+// Ownership: by value. Thread: one. Errors: none; what cannot be done for a Service is among its
+// conditions.
 #pragma once
 
-#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "control/model/ids.h"
-#include "control/model/service_plan.h"
-#include "dataplane.pb.h"
+#include "control/model/contribution.h"
+#include "control/model/diff.h"
+#include "control/model/merged.h"
 
 namespace sluice {
 
-struct VipName {
-  IpAddress address;
-  v1::Protocol protocol = v1::PROTOCOL_TCP;
-  std::uint32_t port = 0;
-
-  friend auto operator<=>(const VipName&, const VipName&) = default;
-  friend bool operator==(const VipName&, const VipName&) = default;
-};
-VipName vip_name(const v1::VipKey& key);
-v1::VipKey vip_key(const VipName& name);
-
-// The state of a dataplane, desired or reported.
-struct DataplaneState {
-  std::map<VipName, v1::Vip> vips;
-  std::map<std::uint32_t, v1::Backend> backends;
-  std::map<IpAddress, v1::ServedAddress> addresses;
-
-  void add(const v1::Report& report);  // Each of the replies of a full report.
+// VIPs of one Service that a dataplane should serve, and those it serves just so.
+struct VipProgress {
+  std::size_t wanted = 0;
+  std::size_t served = 0;
+  bool proxied = false;  // Some of them give endpoints a PROXY header.
 };
 
-struct DesiredInputs {
-  const std::map<ServiceKey, ServicePlan>* plans = nullptr;
-  const Ledger* ledger = nullptr;
-  bool ledger_known = true;  // Else nothing is changed: the outcome is what is reported.
-  const std::map<std::string, ObjectPointer>* pools = nullptr;
-  PlanSettings settings;
-  // Serving now: held VIPs are taken from it, and it goes first if the dataplane's room is short.
-  const DataplaneState* reported = nullptr;
-  // What the dataplane serves for a Service that is not known (not planned, or its endpoints
-  // unknown) stays as it is if its source is held; absent: nothing is held.
-  std::function<bool(const std::string& source)> source_held;
-  // Of a source; null if it is not there. Where not all of a source's nodes are known, what is
-  // behind an overlay stays as it is reported. Absent: there are none, and that is known.
-  std::function<ObjectPointer(const std::string& source, const std::string& name)> node;
-  std::function<bool(const std::string& source)> nodes_known;
-  v1::Capacity capacity;         // Zeros: no limit.
-  std::uint64_t generation = 0;  // That this state will be applied as; retires unused ids.
-};
+class DesiredState {
+ public:
+  // What the next update() works out anew.
+  void touch_all() { all_ = true; }
+  void touch(const ServiceKey& service) { touched_.insert(service); }
+  void touch_pool(const std::string& pool);  // Its forwarding mode, overlay or unserved ports.
+  void touch_node(const std::string& source, const std::string& node);
+  void touch_ledger(bool rebuilt);
 
-// What came of one Service.
-struct ServiceOutcome {
-  std::vector<std::string> addresses;  // Canonical text, in the order of the Service's families.
-  std::vector<v1::Condition> conditions;
-  std::uint32_t backends = 0;  // Get new flows; an endpoint counts once however many ports it has.
-  std::uint32_t draining = 0;
-};
+  // The ids must have adopted what the dataplane reports. Returns the Services worked out anew,
+  // also those that are gone.
+  std::vector<ServiceKey> update(const DesiredInputs& inputs, IdAllocator* ids);
 
-struct Desired {
-  DataplaneState state;
-  std::map<ServiceKey, ServiceOutcome> outcomes;  // Of every wanted plan.
-};
+  bool serves_any() const { return !vips_.entries().empty(); }
+  std::size_t vips() const { return vips_.entries().size(); }
+  DataplaneState state() const;
+  // Null: the Service is not wanted, or was not worked out yet.
+  const ServiceOutcome* outcome(const ServiceKey& service) const;
+  VipProgress progress(const ServiceKey& service, const DataplaneState& reported) const;
+  const GrantIndex& grants() const { return grants_; }
+  bool short_of_room() const { return short_of_room_; }
 
-// The ids must have adopted what the dataplane reports.
-Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids);
+  // What turns `reported` into this. A look at what changed since the last accept() is enough if
+  // `reported` is what accept() left; else, after a new connection, compare_all() first. Values of
+  // `reported` that are the same as here become the same messages.
+  Difference difference(DataplaneState* reported) const;
+  void compare_all() { compare_all_ = true; }
+  // The dataplane has taken the difference: `reported` is as this.
+  void accept(DataplaneState* reported);
+
+  struct Counters {
+    std::uint64_t services = 0;  // Worked out.
+    std::uint64_t vips = 0;      // Put together for them.
+    std::uint64_t full = 0;      // Times all were.
+  };
+  const Counters& counters() const { return counters_; }
+
+ private:
+  using Vips = Merged<Offer<VipName, v1::Vip>, &Contribution::vips>;
+  using Backends = Merged<Offer<std::uint32_t, v1::Backend>, &Contribution::backends>;
+  using Addresses = Merged<Offer<IpAddress, v1::ServedAddress>, &Contribution::addresses>;
+
+  std::set<ServiceKey> everybody(const DesiredInputs& inputs) const;
+  // Whether there was room for all.
+  bool work_out(const std::set<ServiceKey>& services, const DesiredInputs& inputs, bool whole,
+                IdAllocator* ids);
+  void put(std::vector<Contribution> contributions, std::uint64_t generation, IdAllocator* ids);
+  void release_others(std::uint64_t generation, IdAllocator* ids) const;
+  bool has_vip_of(const VipName& name) const;
+
+  std::map<ServiceKey, Contribution> contributions_;
+  Vips vips_;
+  Backends backends_;
+  Addresses addresses_;
+  GrantIndex grants_;
+  std::set<ServiceKey> touched_;
+  bool all_ = true, ledger_touched_ = true, ledger_rebuilt_ = true;
+  bool short_of_room_ = false, compare_all_ = true;
+  Counters counters_;
+};
 
 }  // namespace sluice

@@ -8,83 +8,74 @@ namespace {
 // Room for the tag and length of an element beside its own bytes.
 constexpr std::size_t kElementOverhead = 8;
 
-class Parts {
- public:
-  // The part an element of so many bytes goes into.
-  v1::ApplyPart& room_for(std::size_t bytes) {
-    const std::size_t needed = bytes + kElementOverhead;
-    if (result.parts.empty() || used_ + needed > kMaxPartBytes) {
-      result.parts.emplace_back();
-      used_ = 0;
-    }
-    used_ += needed;
-    return result.parts.back();
-  }
-
-  Difference result;
-
- private:
-  std::size_t used_ = 0;
-};
-
-bool same(const google::protobuf::MessageLite& a, const google::protobuf::MessageLite& b) {
-  return a.SerializeAsString() ==
-         b.SerializeAsString();  // No maps inside: the bytes are canonical.
-}
-
-// Calls upsert(value) and remove(key) for what turns `reported` into `desired`.
-template <typename Map, typename Upsert, typename Remove>
-void compare(const Map& desired, const Map& reported, Upsert upsert, Remove remove) {
-  for (const auto& [key, value] : desired) {
+template <typename Map>
+void compare(const Map& wanted, const Map& reported, DifferenceBuilder* builder) {
+  for (const auto& [key, value] : wanted) {
     const auto old = reported.find(key);
-    if (old == reported.end() || !same(old->second, value)) upsert(value);
+    builder->add(key, value.get(), old == reported.end() ? nullptr : old->second.get());
   }
   for (const auto& [key, value] : reported) {
-    if (!desired.contains(key)) remove(key);
+    if (!wanted.contains(key)) builder->add(key, nullptr, value.get());
   }
 }
 
 }  // namespace
 
-Difference difference(const DataplaneState& desired, const DataplaneState& reported) {
-  Parts parts;
-  Difference& counts = parts.result;
-  compare(
-      desired.addresses, reported.addresses,
-      [&](const v1::ServedAddress& address) {
-        *parts.room_for(address.ByteSizeLong()).add_upsert_addresses() = address;
-        ++counts.upserts;
-      },
-      [&](const IpAddress& address) {
-        parts.room_for(address.size()).add_delete_addresses(address.bytes());
-        ++counts.deletes;
-      });
-  compare(
-      desired.backends, reported.backends,
-      [&](const v1::Backend& backend) {
-        *parts.room_for(backend.ByteSizeLong()).add_upsert_backends() = backend;
-        ++counts.upserts;
-      },
-      [&](std::uint32_t id) {
-        parts.room_for(sizeof id).add_delete_backends(id);
-        ++counts.deletes;
-      });
-  compare(
-      desired.vips, reported.vips,
-      [&](const v1::Vip& vip) {
-        *parts.room_for(vip.ByteSizeLong()).add_upsert_vips() = vip;
-        ++counts.upserts;
-      },
-      [&](const VipName& name) {
-        v1::VipKey key = vip_key(name);
-        *parts.room_for(key.ByteSizeLong()).add_delete_vips() = std::move(key);
-        ++counts.deletes;
-      });
-  return std::move(parts.result);
+v1::ApplyPart& DifferenceBuilder::room_for(std::size_t bytes) {
+  const std::size_t needed = bytes + kElementOverhead;
+  if (result_.parts.empty() || used_ + needed > kMaxPartBytes) {
+    result_.parts.emplace_back();
+    used_ = 0;
+  }
+  used_ += needed;
+  return result_.parts.back();
 }
 
-Difference whole(const DataplaneState& desired) {
-  return difference(desired, {});
+bool DifferenceBuilder::upserts(const google::protobuf::MessageLite* wanted,
+                                const google::protobuf::MessageLite* reported) {
+  if (wanted == nullptr) {
+    result_.deletes += reported != nullptr ? 1 : 0;
+    return false;
+  }
+  if (reported != nullptr && same_bytes(*wanted, *reported)) return false;
+  ++result_.upserts;
+  return true;
+}
+
+void DifferenceBuilder::add(const VipName& name, const v1::Vip* wanted, const v1::Vip* reported) {
+  if (upserts(wanted, reported)) {
+    ++result_.vips;
+    *room_for(wanted->ByteSizeLong()).add_upsert_vips() = *wanted;
+  } else if (wanted == nullptr && reported != nullptr) {
+    v1::VipKey key = vip_key(name);
+    *room_for(key.ByteSizeLong()).add_delete_vips() = std::move(key);
+  }
+}
+
+void DifferenceBuilder::add(std::uint32_t id, const v1::Backend* wanted,
+                            const v1::Backend* reported) {
+  if (upserts(wanted, reported)) {
+    *room_for(wanted->ByteSizeLong()).add_upsert_backends() = *wanted;
+  } else if (wanted == nullptr && reported != nullptr) {
+    room_for(sizeof id).add_delete_backends(id);
+  }
+}
+
+void DifferenceBuilder::add(const IpAddress& address, const v1::ServedAddress* wanted,
+                            const v1::ServedAddress* reported) {
+  if (upserts(wanted, reported)) {
+    *room_for(wanted->ByteSizeLong()).add_upsert_addresses() = *wanted;
+  } else if (wanted == nullptr && reported != nullptr) {
+    room_for(address.size()).add_delete_addresses(address.bytes());
+  }
+}
+
+Difference difference(const DataplaneState& wanted, const DataplaneState& reported) {
+  DifferenceBuilder builder;
+  compare(wanted.addresses, reported.addresses, &builder);
+  compare(wanted.backends, reported.backends, &builder);
+  compare(wanted.vips, reported.vips, &builder);
+  return builder.take();
 }
 
 }  // namespace sluice

@@ -3,7 +3,8 @@
 #include <utility>
 #include <vector>
 
-#include "control/model/desired.h"
+#include "control/model/dataplane_state.h"
+#include "control/model/forwarding.h"
 
 namespace sluice {
 namespace {
@@ -37,7 +38,7 @@ std::string backend_text(const std::string& source, const IpAddress& address, v1
 
 void IdAllocator::Space::forget(std::uint32_t id) {
   if (const auto key = keys_.find(id); key != keys_.end()) {
-    ids_.erase(key->second);
+    ids_.erase(ids_.find(*key->second));
     keys_.erase(key);
   }
   if (const auto retired = retired_.find(id); retired != retired_.end()) {
@@ -59,8 +60,7 @@ void IdAllocator::Space::insert(const std::string& key, std::uint32_t id) {
     retired_keys_.erase(old);
   }
   forget(id);
-  ids_[key] = id;
-  keys_[id] = key;
+  keys_[id] = &ids_.emplace(key, id).first->first;
 }
 
 void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
@@ -83,16 +83,20 @@ std::uint32_t IdAllocator::Space::get(const std::string& key, std::uint32_t limi
     id = lowest_;
   }
   insert(key, id);
-  seen_.insert(id);
   return id;
 }
 
-void IdAllocator::Space::end_round(std::uint64_t generation) {
-  std::vector<std::pair<std::uint32_t, std::string>> unused;
+void IdAllocator::Space::release(std::uint32_t id, std::uint64_t generation) {
+  const auto known = keys_.find(id);
+  if (known != keys_.end()) retire(id, {generation, *known->second});
+}
+
+void IdAllocator::Space::release_others(const Wanted& wanted, std::uint64_t generation) {
+  std::vector<std::uint32_t> unwanted;
   for (const auto& [id, key] : keys_) {
-    if (!seen_.contains(id)) unused.emplace_back(id, key);
+    if (!wanted(id)) unwanted.push_back(id);
   }
-  for (auto& [id, key] : unused) retire(id, {generation, std::move(key)});
+  for (const std::uint32_t id : unwanted) release(id, generation);
 }
 
 void IdAllocator::Space::swept(std::uint64_t generation) {
@@ -139,15 +143,15 @@ v1::Ids IdAllocator::save() const {
 
 void IdAllocator::adopt(const DataplaneState& reported) {
   for (const auto& [name, vip] : reported.vips) {
-    vips_.insert(vip_text(name.address, name.protocol), vip.id());
-    const std::string source = vip.service().substr(0, vip.service().find('/'));
-    for (const v1::Member& member : vip.members()) {
+    vips_.insert(vip_text(name.address, name.protocol), vip->id());
+    const std::string source = vip->service().substr(0, vip->service().find('/'));
+    for (const v1::Member& member : vip->members()) {
       const auto backend = reported.backends.find(member.backend());
       if (backend == reported.backends.end()) continue;
-      const auto address = IpAddress::from_bytes(backend->second.address());
+      const auto address = IpAddress::from_bytes(backend->second->address());
       if (!address) continue;
-      backends_.insert(backend_text(source, *address, name.protocol, backend->second.port(),
-                                    backend->second.overlay()),
+      backends_.insert(backend_text(source, *address, name.protocol, backend->second->port(),
+                                    backend->second->overlay()),
                        backend->first);
     }
   }
@@ -174,14 +178,18 @@ Result<std::uint32_t> IdAllocator::backend(const std::string& source, const IpAd
   return id;
 }
 
-void IdAllocator::begin_round() {
-  vips_.begin_round();
-  backends_.begin_round();
+void IdAllocator::release_vip(std::uint32_t id, std::uint64_t generation) {
+  vips_.release(id, generation);
 }
 
-void IdAllocator::end_round(std::uint64_t generation) {
-  vips_.end_round(generation);
-  backends_.end_round(generation);
+void IdAllocator::release_backend(std::uint32_t id, std::uint64_t generation) {
+  backends_.release(id, generation);
+}
+
+void IdAllocator::release_others(const Wanted& vip, const Wanted& backend,
+                                 std::uint64_t generation) {
+  vips_.release_others(vip, generation);
+  backends_.release_others(backend, generation);
 }
 
 void IdAllocator::swept(std::uint64_t generation) {

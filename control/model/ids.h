@@ -1,14 +1,16 @@
 // Ids of VIPs (one per address and protocol) and backends: given here, stable across restarts of
-// both processes, and not given to another while an old flow could still name them. Who returns
-// before that gets its old id back. Thread: one. Ids begin at 1. Errors: no free id below the
-// dataplane's capacity.
+// both processes, and not given to another while an old flow could still name them. An id is in use
+// from the first call that asks for it to its release; who returns before the tables were swept
+// gets its old id back. Thread: one. Ids begin at 1. Errors: no free id below the dataplane's
+// capacity.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <set>
 #include <string>
+#include <unordered_map>
 
 #include "dataplane.pb.h"
 #include "proto/address.h"
@@ -41,10 +43,12 @@ class IdAllocator {
                                 v1::Protocol protocol, std::uint32_t port,
                                 const v1::Overlay& overlay = v1::Overlay());
 
-  // Ids asked for between begin_round() and end_round(generation) are in use; that generation
-  // retires the others.
-  void begin_round();
-  void end_round(std::uint64_t generation);
+  // Nobody wants it from that generation on.
+  void release_vip(std::uint32_t id, std::uint64_t generation);
+  void release_backend(std::uint32_t id, std::uint64_t generation);
+  // Releases all that are not wanted: after a start, what the disk or a report had left.
+  using Wanted = std::function<bool(std::uint32_t id)>;
+  void release_others(const Wanted& vip, const Wanted& backend, std::uint64_t generation);
   // No worker's table holds an id retired in this generation or before. A dataplane that has just
   // started holds none: the highest number.
   void swept(std::uint64_t generation);
@@ -59,23 +63,22 @@ class IdAllocator {
     void insert(const std::string& key, std::uint32_t id);
     void retire(std::uint32_t id, Retired retired);
     std::uint32_t get(const std::string& key, std::uint32_t limit);  // 0: none is free.
-    void begin_round() { seen_.clear(); }
-    void end_round(std::uint64_t generation);
+    void release(std::uint32_t id, std::uint64_t generation);
+    void release_others(const Wanted& wanted, std::uint64_t generation);
     void swept(std::uint64_t generation);
 
-    const std::map<std::string, std::uint32_t>& ids() const { return ids_; }
+    const std::unordered_map<std::string, std::uint32_t>& ids() const { return ids_; }
     const std::map<std::uint32_t, Retired>& retired() const { return retired_; }
 
    private:
     void forget(std::uint32_t id);
     void free(std::uint32_t id) { lowest_ = std::min(lowest_, id); }
 
-    std::map<std::string, std::uint32_t> ids_;
-    std::map<std::uint32_t, std::string> keys_;  // The other way round.
+    std::unordered_map<std::string, std::uint32_t> ids_;
+    std::unordered_map<std::uint32_t, const std::string*> keys_;  // The other way round, into ids_.
     std::map<std::uint32_t, Retired> retired_;
-    std::map<std::string, std::uint32_t> retired_keys_;
-    std::set<std::uint32_t> seen_;  // In this round.
-    std::uint32_t lowest_ = 1;      // No id below is free.
+    std::unordered_map<std::string, std::uint32_t> retired_keys_;
+    std::uint32_t lowest_ = 1;  // No id below is free.
   };
 
   static void save_space(const Space& space, bool backend, v1::Ids* ids);

@@ -71,8 +71,7 @@ void Model::set_complete(const std::string& name, v1::Kind kind, bool complete) 
   const bool changed =
       complete ? source.complete.insert(kind).second : source.complete.erase(kind) > 0;
   if (!changed) return;
-  if (kind == v1::KIND_NODE) nodes_changed_ = true;
-  if (kind == v1::KIND_NAMESPACE) namespaces_changed_ = true;
+  completeness_changed_ = true;
   for (const auto& [key, service] : source.objects[v1::KIND_SERVICE]) {
     changed_.insert({name, key.first, key.second});
   }
@@ -201,7 +200,7 @@ void Model::mark_changed(const Source& source, const ObjectKey& key, const v1::O
   } else if (object.has_address_pool()) {
     pools_changed_ = true;
   } else if (object.has_node()) {
-    nodes_changed_ = true;
+    changed_nodes_.insert({key.source, key.name});
   } else if (object.has_namespace_()) {
     namespaces_changed_ = true;
   } else if (object.has_pod()) {

@@ -48,7 +48,11 @@ class Model {
   std::set<ServiceKey> take_changed() { return std::exchange(changed_, {}); }
   bool take_namespaces_changed() { return std::exchange(namespaces_changed_, false); }
   bool take_pools_changed() { return std::exchange(pools_changed_, false); }
-  bool take_nodes_changed() { return std::exchange(nodes_changed_, false); }
+  // Of which source, by name.
+  using NodeKey = std::pair<std::string, std::string>;
+  std::set<NodeKey> take_changed_nodes() { return std::exchange(changed_nodes_, {}); }
+  // Whether all of some source's objects of a kind are known.
+  bool take_completeness_changed() { return std::exchange(completeness_changed_, false); }
 
  private:
   using Term = std::pair<std::string, std::string>;     // Label and value.
@@ -73,7 +77,8 @@ class Model {
   std::set<ServiceKey> changed_;
   bool namespaces_changed_ = false;  // Labels that pools select by, or whether all are known.
   bool pools_changed_ = false;
-  bool nodes_changed_ = false;  // Also whether all of a source's are known.
+  bool completeness_changed_ = false;
+  std::set<NodeKey> changed_nodes_;
 };
 
 // The selector matches if every one of its labels is there. An empty one matches nothing.

@@ -47,23 +47,6 @@ TEST(Programmed, TellsTheFirstReasonWhyNot) {
   EXPECT_EQ(reason(plan, some, {2, 2}, {true, "no room"}), "Programmed");
 }
 
-TEST(VipProgress, CountsWhatIsServedJustAsWanted) {
-  DataplaneState desired;
-  const VipName http{*IpAddress::parse("192.0.2.1"), v1::PROTOCOL_TCP, 80};
-  const VipName https{*IpAddress::parse("192.0.2.1"), v1::PROTOCOL_TCP, 443};
-  for (const VipName& name : {http, https}) {
-    v1::Vip& vip = desired.vips[name];
-    *vip.mutable_key() = vip_key(name);
-    vip.set_service("manual/default/web");
-  }
-  DataplaneState serving = desired;
-  serving.vips[https].set_maglev_size(251);
-  const VipProgress progress = vip_progress(desired, &serving)["manual/default/web"];
-  EXPECT_EQ(progress.wanted, 2u);
-  EXPECT_EQ(progress.served, 1u);
-  EXPECT_EQ(vip_progress(desired, nullptr)["manual/default/web"].served, 0u);
-}
-
 v1::ServiceStatus status_of(bool programmed, const v1::ServiceStatus* before,
                             std::chrono::system_clock::time_point now,
                             const std::string& gateway = "edge-1") {

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "control/model/desired.h"
+#include "control/model/dataplane_state.h"
 
 namespace sluice {
 namespace {
@@ -20,13 +20,11 @@ std::uint32_t backend(IdAllocator& ids, const std::string& address, std::uint32_
 
 TEST(Ids, StayWithTheirOwners) {
   IdAllocator ids;
-  ids.begin_round();
   EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
   EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
   EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
   EXPECT_EQ(*ids.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP), 1u);
   EXPECT_EQ(*ids.vip(ip("192.0.2.1"), v1::PROTOCOL_UDP), 2u);
-  ids.end_round(1);
   IdAllocator again;
   again.load(ids.save());
   EXPECT_EQ(backend(again, "10.0.0.2"), 2u);
@@ -35,13 +33,9 @@ TEST(Ids, StayWithTheirOwners) {
 
 TEST(Ids, ARetiredIdWaitsForTheSweep) {
   IdAllocator ids;
-  ids.begin_round();
   EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
   EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
-  ids.end_round(1);
-  ids.begin_round();
-  EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
-  ids.end_round(2);  // Retires 1.
+  ids.release_backend(1, 2);
   ids.swept(1);
   EXPECT_EQ(backend(ids, "10.0.0.3"), 3u);
   IdAllocator restarted;  // Also after a restart.
@@ -53,27 +47,20 @@ TEST(Ids, ARetiredIdWaitsForTheSweep) {
 
 TEST(Ids, WhoReturnsBeforeTheSweepGetsItsOldId) {
   IdAllocator ids;
-  ids.begin_round();
   EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
-  ids.end_round(1);
-  ids.begin_round();
-  ids.end_round(2);
+  ids.release_backend(1, 2);
   IdAllocator restarted;
   restarted.load(ids.save());
-  restarted.begin_round();
   EXPECT_EQ(backend(restarted, "10.0.0.2"), 2u);
   EXPECT_EQ(backend(restarted, "10.0.0.1"), 1u);
-  restarted.end_round(3);
   restarted.swept(9);  // It is in use again: nothing to free.
   EXPECT_EQ(backend(restarted, "10.0.0.3"), 3u);
 }
 
 TEST(Ids, TheDataplanesReportWins) {
   IdAllocator ids;
-  ids.begin_round();
   EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
   EXPECT_EQ(backend(ids, "10.0.0.2"), 2u);
-  ids.end_round(1);
   v1::Report report;
   v1::Vip* vip = report.add_vips();
   *vip->mutable_key() = vip_key({ip("192.0.2.1"), v1::PROTOCOL_TCP, 443});
@@ -120,12 +107,10 @@ TEST(Ids, OneForEachWayToAnEndpoint) {
   vxlan.set_mac(std::string("\2\0\0\0\0\1", 6));
   v1::Overlay other_mac = vxlan;
   other_mac.set_mac(std::string("\2\0\0\0\0\x1f", 6));
-  ids.begin_round();
   EXPECT_EQ(by({}), 41u);
   const std::set<std::uint32_t> all{by({}), by(ipip), by(other_node), by(vxlan), by(other_mac)};
   EXPECT_EQ(all.size(), 5u);
   EXPECT_EQ(by(vxlan), by(vxlan));
-  ids.end_round(1);
   // A dataplane's report is taken over with its ways.
   v1::Report report;
   v1::Vip* vip = report.add_vips();
@@ -166,7 +151,6 @@ TEST(Ids, NeverCollide) {
   std::uint32_t random = 1;
   const auto next = [&random] { return random = random * 1664525u + 1013904223u, random >> 8; };
   for (std::uint64_t generation = 1; generation < 400; ++generation) {
-    ids.begin_round();
     std::map<std::uint32_t, std::string> now;
     for (int i = 0; i < 30; ++i) {
       const std::string address = "10.0.0." + std::to_string(1 + next() % 100);
@@ -178,7 +162,14 @@ TEST(Ids, NeverCollide) {
       }
       last[id] = {address, generation};
     }
-    ids.end_round(generation);
+    // One by one, or all that were not asked for.
+    const auto wanted = [&](std::uint32_t id) { return now.contains(id); };
+    if (generation % 3 == 0) {
+      ids.release_others(wanted, wanted, generation);
+    } else {
+      for (const auto& [id, owner] : last)
+        if (!now.contains(id)) ids.release_backend(id, generation);
+    }
     if (generation % 7 == 0) {
       swept = generation - 3;
       ids.swept(swept);

@@ -33,7 +33,7 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
           (vip.quic() ? " quic" : "") + " maglev=" + std::to_string(vip.maglev_size()) +
           " id=" + std::to_string(vip.id()) + " " + vip.service() + "\n";
   for (const v1::Member& member : vip.members()) {
-    const v1::Backend& backend = state.backends.at(member.backend());
+    const v1::Backend& backend = *state.backends.at(member.backend());
     *out += "  " + backend.name() + " id=" + std::to_string(backend.id()) +
             " weight=" + std::to_string(member.weight()) + (member.draining() ? " draining" : "") +
             (backend.target().empty() ? "" : " " + backend.target()) +
@@ -42,6 +42,15 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
 }
 
 }  // namespace
+
+Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids) {
+  DesiredState whole;
+  whole.update(inputs, ids);
+  Desired desired{whole.state(), {}};
+  for (const auto& [key, plan] : *inputs.plans)
+    if (const ServiceOutcome* outcome = whole.outcome(key)) desired.outcomes[key] = *outcome;
+  return desired;
+}
 
 World::World(bool complete) {
   set_complete(kManualSource, complete);
@@ -154,10 +163,10 @@ std::string World::text() const {
       out += "  " + c.type() + " " + c.status() + " " + c.reason() + ": " + c.message() + "\n";
     }
   }
-  for (const auto& [name, vip] : dataplane.vips) append_vip(vip, dataplane, &out);
+  for (const auto& [name, vip] : dataplane.vips) append_vip(*vip, dataplane, &out);
   for (const auto& [address, served] : dataplane.addresses) {
     out += "address " + address.text() +
-           (served.unserved_ports() == v1::UNSERVED_PORTS_DROP ? " drop" : " reject") + "\n";
+           (served->unserved_ports() == v1::UNSERVED_PORTS_DROP ? " drop" : " reject") + "\n";
   }
   return out;
 }
@@ -182,7 +191,7 @@ std::vector<std::string> World::warnings(const std::string& name) const {
 
 const v1::Vip* World::vip(const std::string& address, std::uint32_t port) const {
   const auto at = dataplane.vips.find({*IpAddress::parse(address), v1::PROTOCOL_TCP, port});
-  return at == dataplane.vips.end() ? nullptr : &at->second;
+  return at == dataplane.vips.end() ? nullptr : at->second.get();
 }
 
 }  // namespace sluice

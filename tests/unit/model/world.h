@@ -9,6 +9,13 @@
 
 namespace sluice {
 
+struct Desired {
+  DataplaneState state;
+  std::map<ServiceKey, ServiceOutcome> outcomes;  // Of every wanted plan.
+};
+// Everything from nothing: what a DesiredState that has seen any changes must come to as well.
+Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids);
+
 class World {
  public:
   explicit World(bool complete = true);
