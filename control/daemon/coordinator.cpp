@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "control/daemon/pool_seeds.h"
@@ -16,12 +18,13 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kCoalesce = 5ms;
+constexpr auto kPace = 10ms;        // From one pass to the next, at least.
 constexpr auto kIdle = 1s;          // Between passes with nothing to do.
 constexpr auto kLeadInterval = 2s;  // A third of the lease.
 constexpr auto kGatewaysInterval = 2s;
 constexpr auto kAllocateInterval = 1s;  // Hold times end without anybody saying so.
 constexpr auto kReseedInterval = 2s;
+constexpr auto kReseedLook = 250ms;
 // How long the leader waits for the others' copies of a ledger that Redis lost: they write their
 // presence every two seconds, and notice the loss within the five seconds between two checks.
 constexpr auto kRebuildAlone = 2500ms;
@@ -51,7 +54,8 @@ Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptio
       merged_writer_(redis_),
       wake_(executor),
       reconnect_(100ms, 5s),
-      started_unix_ms_(unix_ms_now()) {}
+      started_unix_ms_(unix_ms_now()),
+      pace_(executor) {}
 
 void Coordinator::load(const v1::DiskState& disk) {
   ledger_.load(disk);
@@ -79,11 +83,6 @@ void Coordinator::stop() {
   wake_.notify();
 }
 
-void Coordinator::wake() {
-  allocate_dirty_ = status_dirty_ = true;
-  wake_.notify();
-}
-
 void Coordinator::ledger_may_have_changed() {
   ledger_dirty_ = true;
   wake_.notify();
@@ -94,7 +93,7 @@ void Coordinator::forget_written() {
   merged_recalled_ = false;
   presence_written_.clear();
   secret_at_ = {};
-  ledger_dirty_ = status_dirty_ = true;
+  ledger_dirty_ = own_due_.all = merge_due_.all = true;
   wake_.notify();
 }
 
@@ -117,8 +116,12 @@ awaitable<void> Coordinator::run() {
       continue;
     }
     reconnect_.reset();
-    co_await wake_.wait(kIdle);
-    co_await wake_.sleep(kCoalesce);
+    co_await wake_.wait(std::chrono::ceil<std::chrono::milliseconds>(idle_time()));
+    if (const auto next = passed_at_ + kPace; Clock::now() < next && !stopping_) {
+      boost::system::error_code ignored;
+      pace_.expires_at(next);
+      co_await pace_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    }
   }
   if (redis_.connected() && lead_.leading()) (void)co_await lead_.resign();
   redis_.close();
@@ -136,11 +139,17 @@ awaitable<Status> Coordinator::connect() {
   co_return status;
 }
 
+// Until the next thing is due that was put off.
+Coordinator::Clock::duration Coordinator::idle_time() const {
+  const bool due = own_due_.any() || (lead_.leading() && merge_due_.any());
+  if (!due || !reader_.read_once()) return kIdle;
+  const auto left = status_at_ + kStatusInterval - Clock::now();
+  return std::clamp<Clock::duration>(left, Clock::duration::zero(), kIdle);
+}
+
 awaitable<Status> Coordinator::pass() {
-  if (reconciler_.refresh()) {
-    allocate_dirty_ = true;
-    programmer_.wake();
-  }
+  passed_at_ = Clock::now();
+  if (reconciler_.refresh()) programmer_.wake();
   if (Status s = co_await hold_lead(); !s) co_return s;
   if (Status s = co_await refresh_ledger(); !s) co_return s;
   if (Status s = co_await refresh_secret(); !s) co_return s;
@@ -165,8 +174,9 @@ awaitable<Status> Coordinator::hold_lead() {
   if (*held == was_leading_) co_return Ok{};
   was_leading_ = *held;
   rebuild_since_.reset();
-  allocate_dirty_ = status_dirty_ = true;
+  allocate_dirty_ = merge_due_.all = true;
   presence_written_.clear();
+  presence_looked_at_ = {};
   // Another may have written merged statuses since.
   merged_recalled_ = false;
   if (was_leading_) {
@@ -192,7 +202,7 @@ awaitable<Status> Coordinator::refresh_ledger() {
                  ledger_.state() == store::LedgerState::kReady ? "ready" : "to-be-rebuilt",
                  ledger_.records().size());
   }
-  allocate_dirty_ = status_dirty_ = true;
+  allocate_dirty_ = true;
   reconciler_.ledger_changed(before != ledger_.state());
   programmer_.wake();
   disk_changed_();
@@ -238,8 +248,7 @@ bool Coordinator::would_lose_services() const {
   for (const ServiceKey& key : model.services()) known.insert(key.text());
   const std::string prefix = std::string(kManualSource) + "/";
   return std::ranges::any_of(programmer_.link().reported().vips, [&](const auto& vip) {
-    return vip.second->service().starts_with(prefix) &&
-           !known.contains(vip.second->service());
+    return vip.second->service().starts_with(prefix) && !known.contains(vip.second->service());
   });
 }
 
@@ -264,7 +273,10 @@ awaitable<Result<bool>> Coordinator::may_bring_back(const store::SourceView& vie
 awaitable<Status> Coordinator::reseed() {
   const auto now = Clock::now();
   // What was brought back is known only once the reader has seen it.
-  if (!reader_.read_once() || now - reseeded_at_ < kReseedInterval) co_return Ok{};
+  if (!reader_.read_once() || now - reseeded_at_ < kReseedInterval ||
+      now - reseed_looked_at_ < kReseedLook)
+    co_return Ok{};
+  reseed_looked_at_ = now;
   for (const store::SourceView& view : reader_.sources()) {
     if (view.reseed == store::Reseed::kNo) continue;
     const auto may = co_await may_bring_back(view);
@@ -313,35 +325,50 @@ void Coordinator::note_allocation(std::map<ServiceKey, v1::Condition> allocated,
   const auto same = [](const v1::Condition& a, const v1::Condition& b) {
     return a.type() == b.type() && a.status() == b.status() && a.message() == b.message();
   };
-  const bool changed =
-      !std::ranges::equal(allocated_, allocated,
-                          [&](const auto& a, const auto& b) {
-                            return a.first == b.first && same(a.second, b.second);
-                          }) ||
-      !std::ranges::equal(allocation_warnings_, warnings, [&](const auto& a, const auto& b) {
-        return a.first == b.first && std::ranges::equal(a.second, b.second, same);
-      });
-  if (!changed) return;
+  // Whoever is in one of them alone, or otherwise than in the other.
+  const auto note = [this](const auto& before, const auto& after, const auto& equal) {
+    for (const auto& [key, value] : before)
+      if (!after.contains(key)) own_due_.services.insert(key);
+    for (const auto& [key, value] : after) {
+      const auto at = before.find(key);
+      if (at == before.end() || !equal(at->second, value)) own_due_.services.insert(key);
+    }
+  };
+  note(allocated_, allocated, same);
+  note(allocation_warnings_, warnings,
+       [&](const auto& a, const auto& b) { return std::ranges::equal(a, b, same); });
   allocated_ = std::move(allocated);
   allocation_warnings_ = std::move(warnings);
-  status_dirty_ = true;
+  allocation_waits_ = std::ranges::any_of(allocated_, [](const auto& item) {
+    return item.second.status() != "True" || item.second.reason() != "Allocated";
+  });
 }
 
 // Every gateway decides, to tell why a Service has no address; the leading one alone writes.
 awaitable<Status> Coordinator::allocate() {
   const auto now = Clock::now();
-  if (!allocate_dirty_ && now - allocate_at_ < kAllocateInterval) co_return Ok{};
+  reconciler_.refresh();
+  const bool requests_changed = reconciler_.take_requests_changed();
+  // Time ends holds; that concerns only those who wait. It takes a twentieth of the time at most.
+  const bool due =
+      allocation_waits_ &&
+      now - allocate_at_ >= std::max<Clock::duration>(kAllocateInterval, 20 * allocation_took_);
+  if (!allocate_dirty_ && !requests_changed && !due) co_return Ok{};
   allocate_dirty_ = false;
   allocate_at_ = now;
-  reconciler_.refresh();
   Allocation decided = reconciler_.allocate(
       {&ledger_.records(), ledger_.unreadable(), unix_ms_now(),
        std::chrono::duration_cast<std::chrono::milliseconds>(options_.address_hold).count(),
        [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
+  allocation_took_ = Clock::now() - now;
   note_allocation(std::move(decided.conditions), std::move(decided.warnings));
   const bool may_write = lead_.leading() && ledger_.state() == store::LedgerState::kReady &&
                          reader_.read_once() && reader_.connected();
-  if (!may_write || decided.writes.empty()) co_return Ok{};
+  if (decided.writes.empty()) co_return Ok{};
+  if (!may_write) {
+    allocation_waits_ = true;
+    co_return Ok{};
+  }
   co_return co_await write_grants(std::move(decided.writes));
 }
 

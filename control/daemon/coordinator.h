@@ -8,6 +8,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -54,8 +55,8 @@ class Coordinator {
   // Until stop(); gives the leadership back at the end.
   boost::asio::awaitable<void> run();
   void stop();
-  // Plans, pools or what the dataplane serves changed.
-  void wake();
+  // Plans, pools or what the dataplane serves changed: the Reconciler and the Programmer know what.
+  void wake() { wake_.notify(); }
   void ledger_may_have_changed();
   // Redis may have lost what was written: write it all again.
   void forget_written();
@@ -72,6 +73,8 @@ class Coordinator {
 
  private:
   using Clock = std::chrono::steady_clock;
+  // Between writes of statuses: many changes of one Service are one write.
+  static constexpr std::chrono::milliseconds kStatusInterval{100};
 
   boost::asio::awaitable<Status> connect();
   boost::asio::awaitable<Status> pass();
@@ -92,9 +95,13 @@ class Coordinator {
   boost::asio::awaitable<Status> refresh_gateways();
   boost::asio::awaitable<Status> write_presence();
   boost::asio::awaitable<Status> write_statuses();
-  boost::asio::awaitable<Status> merge(std::vector<v1::ServiceStatus> own);
-  boost::asio::awaitable<Status> recall_own();
-  std::vector<v1::ServiceStatus> own_statuses() const;
+  boost::asio::awaitable<Status> write_own();
+  boost::asio::awaitable<Status> merge();
+  boost::asio::awaitable<Status> merge_some(std::vector<ServiceKey> services);
+  void gather_changes();
+  std::vector<ServiceKey> next_to_compare();
+  v1::ServiceStatus own_status(const ServicePlan& plan) const;
+  Clock::duration idle_time() const;
   v1::GatewayPresence presence() const;
   bool withdrawn_everywhere(const IpAddress& address) const;
   bool would_lose_services() const;
@@ -116,10 +123,13 @@ class Coordinator {
 
   const std::int64_t started_unix_ms_;
   bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
-  bool ledger_dirty_ = true, allocate_dirty_ = true, status_dirty_ = true, own_recalled_ = false,
+  bool ledger_dirty_ = true, allocate_dirty_ = true, own_recalled_ = false,
        merged_recalled_ = false;
-  Clock::time_point lead_at_{}, presence_at_{}, gateways_at_{}, allocate_at_{}, merge_at_{},
-      reseeded_at_{}, secret_at_{};
+  bool allocation_waits_ = false;  // Somebody has no address, which time alone may change.
+  Clock::duration allocation_took_{};
+  Clock::time_point lead_at_{}, presence_at_{}, presence_looked_at_{}, gateways_at_{},
+      allocate_at_{}, status_at_{}, compare_at_{}, reseeded_at_{}, reseed_looked_at_{},
+      secret_at_{}, passed_at_{};
   std::uint64_t noted_seed_ = 0;  // That the others here have been told of.
   std::optional<Clock::time_point> rebuild_since_;
   std::string presence_written_;
@@ -127,7 +137,16 @@ class Coordinator {
   // By the last allocate().
   std::map<ServiceKey, v1::Condition> allocated_;  // AddressAllocated.
   std::map<ServiceKey, std::vector<v1::Condition>> allocation_warnings_;
-  std::map<store::StatusKey, v1::ServiceStatus> own_before_, merged_before_;
+  // Services whose statuses have to be looked at, own and merged; all: every one.
+  struct Due {
+    bool all = true;
+    std::set<ServiceKey> services;
+    bool any() const { return all || !services.empty(); }
+  };
+  Due own_due_, merge_due_;
+  std::optional<ServiceKey> compared_;  // Up to here, with the other gateways' statuses.
+  std::vector<std::string> alive_;      // Gateways, when statuses were merged last.
+  boost::asio::steady_timer pace_;
 };
 
 }  // namespace sluice

@@ -62,7 +62,7 @@ void Coordinator::note_secret() {
   noted_seed_ = secret_.maglev_seed();
   disk_changed_();
   programmer_.wake();
-  status_dirty_ = true;
+  own_due_.all = true;
 }
 
 }  // namespace sluice

@@ -2,6 +2,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "control/daemon/coordinator.h"
@@ -15,7 +17,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto kPresenceInterval = 2s;  // Of a time to live of fifteen.
-constexpr auto kMergeInterval = 2s;     // The other gateways' statuses change unannounced.
+constexpr auto kCompareInterval = 2s;   // The other gateways' statuses change unannounced.
 
 std::int64_t unix_ms_now() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -23,12 +25,12 @@ std::int64_t unix_ms_now() {
       .count();
 }
 
-std::map<store::StatusKey, v1::ServiceStatus> by_service(
-    const std::vector<v1::ServiceStatus>& statuses) {
-  std::map<store::StatusKey, v1::ServiceStatus> map;
-  for (const auto& s : statuses)
-    map.emplace(store::StatusKey{s.source(), s.namespace_(), s.name()}, s);
-  return map;
+constexpr auto kPresenceLook = 500ms;
+constexpr std::size_t kChunk = 256;      // Statuses at a time; others get their turn in between.
+constexpr std::size_t kCompared = 1000;  // Services with the other gateways at a time.
+
+store::StatusKey status_key(const ServiceKey& key) {
+  return {key.source, key.ns, key.name};
 }
 
 }  // namespace
@@ -55,6 +57,8 @@ v1::GatewayPresence Coordinator::presence() const {
 
 awaitable<Status> Coordinator::write_presence() {
   const auto now = Clock::now();
+  if (now - presence_looked_at_ < kPresenceLook) co_return Ok{};
+  presence_looked_at_ = now;
   v1::GatewayPresence next = presence();
   std::string bytes = store::encode(next);
   if (bytes == presence_written_ && now - presence_at_ < kPresenceInterval) co_return Ok{};
@@ -67,104 +71,173 @@ awaitable<Status> Coordinator::write_presence() {
   co_return status;
 }
 
-std::vector<v1::ServiceStatus> Coordinator::own_statuses() const {
-  std::vector<v1::ServiceStatus> statuses;
-  const auto now = std::chrono::system_clock::now();
-  for (const auto& [key, plan] : reconciler_.plans()) {
-    // Its externalIPs are none of ours.
-    if (!plan.request.load_balancer && !allocated_.contains(key)) continue;
-    const ServiceOutcome* worked_out = programmer_.tried() ? programmer_.outcome(key) : nullptr;
-    const auto found = own_before_.find({key.source, key.ns, key.name});
-    const v1::ServiceStatus* before =
-        found == own_before_.end() || found->second.uid() != plan.uid ? nullptr : &found->second;
-    // Just started: what the last process said stands until this one knows better.
-    if (before && !worked_out) {
-      statuses.push_back(*before);
-      continue;
-    }
-    const ServiceOutcome outcome = worked_out ? *worked_out : ServiceOutcome{};
-    const ObjectPointer object =
-        reconciler_.model().find({key.source, v1::KIND_SERVICE, key.ns, key.name});
-    const VipProgress progress = programmer_.progress(key);
-    StatusInputs inputs;
-    inputs.plan = &plan;
-    inputs.outcome = &outcome;
-    inputs.before = before;
-    inputs.gateway = options_.gateway;
-    inputs.proxied = progress.proxied;
-    inputs.observed_generation = object ? object->service().metadata().generation() : 0;
-    inputs.now = now;
-    if (auto allocated = allocated_.find(key); allocated != allocated_.end())
-      inputs.further.push_back(allocated->second);
-    if (auto warned = allocation_warnings_.find(key); warned != allocation_warnings_.end())
-      inputs.further.insert(inputs.further.end(), warned->second.begin(), warned->second.end());
-    inputs.further.push_back(programmed_condition(plan, outcome, progress, programmer_.state()));
-    statuses.push_back(make_status(inputs));
-    store::stamp(statuses.back().mutable_header(), options_.version);
-  }
-  return statuses;
+v1::ServiceStatus Coordinator::own_status(const ServicePlan& plan) const {
+  const ServiceKey& key = plan.key;
+  const ServiceOutcome* worked_out = programmer_.tried() ? programmer_.outcome(key) : nullptr;
+  std::optional<v1::ServiceStatus> before = own_writer_.last(status_key(key));
+  if (before && before->uid() != plan.uid) before.reset();
+  // Just started: what the last process said stands until this one knows better.
+  if (before && !worked_out) return *before;
+  const ServiceOutcome outcome = worked_out ? *worked_out : ServiceOutcome{};
+  const ObjectPointer object =
+      reconciler_.model().find({key.source, v1::KIND_SERVICE, key.ns, key.name});
+  const VipProgress progress = programmer_.progress(key);
+  StatusInputs inputs;
+  inputs.plan = &plan;
+  inputs.outcome = &outcome;
+  inputs.before = before ? &*before : nullptr;
+  inputs.gateway = options_.gateway;
+  inputs.proxied = progress.proxied;
+  inputs.observed_generation = object ? object->service().metadata().generation() : 0;
+  inputs.now = std::chrono::system_clock::now();
+  if (auto allocated = allocated_.find(key); allocated != allocated_.end())
+    inputs.further.push_back(allocated->second);
+  if (auto warned = allocation_warnings_.find(key); warned != allocation_warnings_.end())
+    inputs.further.insert(inputs.further.end(), warned->second.begin(), warned->second.end());
+  inputs.further.push_back(programmed_condition(plan, outcome, progress, programmer_.state()));
+  v1::ServiceStatus status = make_status(inputs);
+  store::stamp(status.mutable_header(), options_.version);
+  return status;
 }
 
-// The transition times of the last process, so that a restart does not make conditions look new.
-awaitable<Status> Coordinator::recall_own() {
-  std::vector<store::StatusKey> services;
-  for (const auto& [key, plan] : reconciler_.plans())
-    services.push_back({key.source, key.ns, key.name});
-  auto own = co_await store::read_statuses(redis_, options_.gateway, std::move(services));
-  if (!own) co_return Error{own.error()};
-  own_before_ = std::move(*own);
-  own_recalled_ = true;
-  co_return Ok{};
+void Coordinator::gather_changes() {
+  Programmer::Changes changes = programmer_.take_changes();
+  own_due_.all = own_due_.all || changes.all;
+  own_due_.services.merge(changes.services);
+  std::vector<std::string> alive;
+  for (const store::Gateway& gateway : gateways_)
+    if (gateway.alive && gateway.name != options_.gateway) alive.push_back(gateway.name);
+  if (alive == alive_) return;
+  alive_ = std::move(alive);
+  merge_due_.all = true;
 }
 
 awaitable<Status> Coordinator::write_statuses() {
+  gather_changes();
   const auto now = Clock::now();
-  const bool merge_due = lead_.leading() && now - merge_at_ >= kMergeInterval;
-  if (!reader_.read_once() || (!status_dirty_ && !merge_due)) co_return Ok{};
+  if (!reader_.read_once() || now - status_at_ < kStatusInterval) co_return Ok{};
   if (!own_recalled_) {
-    if (Status s = co_await recall_own(); !s) co_return s;
+    // The transition times of the last process, so that a restart does not make conditions look
+    // new.
+    std::vector<store::StatusKey> services;
+    for (const auto& [key, plan] : reconciler_.plans()) services.push_back(status_key(key));
+    if (Status s = co_await own_writer_.recall(std::move(services)); !s) co_return s;
+    own_recalled_ = true;
   }
-  status_dirty_ = false;
-  std::vector<v1::ServiceStatus> own = own_statuses();
-  own_before_ = by_service(own);
-  Status status = co_await own_writer_.write(own);
-  if (status && lead_.leading()) {
-    merge_at_ = now;
-    status = co_await merge(std::move(own));
+  status_at_ = now;
+  if (own_due_.any()) {
+    if (Status s = co_await write_own(); !s) co_return s;
   }
-  if (!status) status_dirty_ = true;
-  co_return status;
+  if (!lead_.leading()) co_return Ok{};
+  co_return co_await merge();
 }
 
-awaitable<Status> Coordinator::merge(std::vector<v1::ServiceStatus> own) {
-  if (!merged_recalled_) {
-    auto recalled = co_await merged_writer_.recall();
-    if (!recalled) co_return Error{recalled.error()};
-    for (auto& [service, status] : *recalled) merged_before_[service] = std::move(status);
-    merged_recalled_ = true;
+// What is due when a write fails stays due, with all others that were.
+awaitable<Status> Coordinator::write_own() {
+  std::set<ServiceKey> services = std::exchange(own_due_.services, {});
+  if (std::exchange(own_due_.all, false)) {
+    merge_due_.all = true;
+    for (const auto& [key, plan] : reconciler_.plans()) services.insert(key);
+    for (store::StatusKey& key : own_writer_.services())
+      services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
   }
-  std::vector<store::StatusKey> services;
-  for (const auto& s : own) services.push_back({s.source(), s.namespace_(), s.name()});
+  while (!services.empty() && !stopping_) {
+    std::vector<v1::ServiceStatus> statuses;
+    std::vector<store::StatusKey> gone;
+    std::set<ServiceKey> chunk;
+    while (!services.empty() && chunk.size() < kChunk)
+      chunk.insert(services.extract(services.begin()));
+    for (const ServiceKey& key : chunk) {
+      const auto plan = reconciler_.plans().find(key);
+      // Of a Service that wants externalIPs alone, none of them ours, there is nothing to say.
+      if (plan == reconciler_.plans().end() ||
+          (!plan->second.request.load_balancer && !allocated_.contains(key))) {
+        gone.push_back(status_key(key));
+      } else {
+        statuses.push_back(own_status(plan->second));
+      }
+    }
+    const Status status = co_await own_writer_.update(std::move(statuses), std::move(gone));
+    merge_due_.services.insert(chunk.begin(), chunk.end());
+    if (!status) {
+      own_due_.services.merge(chunk);
+      own_due_.services.merge(services);
+      co_return status;
+    }
+    co_await boost::asio::post(redis_.executor(), boost::asio::use_awaitable);
+  }
+  co_return Ok{};
+}
+
+// The next Services in order, all in turn: what the other gateways say of them may have changed.
+std::vector<ServiceKey> Coordinator::next_to_compare() {
+  std::vector<ServiceKey> services;
+  const auto& plans = reconciler_.plans();
+  auto at = compared_ ? plans.upper_bound(*compared_) : plans.begin();
+  if (at == plans.end()) at = plans.begin();
+  for (; at != plans.end() && services.size() < kCompared; ++at) services.push_back(at->first);
+  compared_ = services.empty() ? std::nullopt : std::optional(services.back());
+  return services;
+}
+
+awaitable<Status> Coordinator::merge() {
+  const auto now = Clock::now();
+  if (!merged_recalled_) {
+    if (Status s = co_await merged_writer_.recall(); !s) co_return s;
+    merged_recalled_ = true;
+    merge_due_.all = true;
+  }
+  if (!alive_.empty() && now - compare_at_ >= kCompareInterval) {
+    compare_at_ = now;
+    for (ServiceKey& key : next_to_compare()) merge_due_.services.insert(std::move(key));
+  }
+  std::set<ServiceKey> services = std::exchange(merge_due_.services, {});
+  if (std::exchange(merge_due_.all, false)) {
+    for (const auto& [key, plan] : reconciler_.plans()) services.insert(key);
+    for (store::StatusKey& key : merged_writer_.services())
+      services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
+  }
+  while (!services.empty() && !stopping_) {
+    std::vector<ServiceKey> chunk;
+    while (!services.empty() && chunk.size() < kChunk)
+      chunk.push_back(std::move(services.extract(services.begin()).value()));
+    const Status status = co_await merge_some(chunk);
+    if (!status) {
+      merge_due_.services.insert(chunk.begin(), chunk.end());
+      merge_due_.services.merge(services);
+      co_return status;
+    }
+    co_await boost::asio::post(redis_.executor(), boost::asio::use_awaitable);
+  }
+  co_return Ok{};
+}
+
+awaitable<Status> Coordinator::merge_some(std::vector<ServiceKey> services) {
+  std::vector<store::StatusKey> keys;
+  for (const ServiceKey& key : services) keys.push_back(status_key(key));
   std::map<std::string, std::map<store::StatusKey, v1::ServiceStatus>> others;
-  for (const store::Gateway& gateway : gateways_) {
-    if (!gateway.alive || gateway.name == options_.gateway) continue;
-    auto read = co_await store::read_statuses(redis_, gateway.name, services);
+  for (const std::string& gateway : std::vector<std::string>(alive_)) {
+    auto read = co_await store::read_statuses(redis_, gateway, keys);
     if (!read) co_return Error{read.error()};
-    others[gateway.name] = std::move(*read);
+    others[gateway] = std::move(*read);
   }
   std::vector<v1::ServiceStatus> merged;
-  for (std::size_t i = 0; i < own.size(); ++i) {
+  std::vector<store::StatusKey> gone;
+  for (std::size_t i = 0; i < services.size(); ++i) {
+    const std::optional<v1::ServiceStatus> own = own_writer_.last(keys[i]);
+    if (!own || !reconciler_.plans().contains(services[i])) {
+      gone.push_back(keys[i]);
+      continue;
+    }
     std::vector<GatewayStatus> theirs;
     for (const auto& [gateway, statuses] : others) {
-      const auto at = statuses.find(services[i]);
+      const auto at = statuses.find(keys[i]);
       theirs.push_back({gateway, at == statuses.end() ? nullptr : &at->second});
     }
-    const auto before = merged_before_.find(services[i]);
-    merged.push_back(
-        merge_statuses(own[i], theirs, before == merged_before_.end() ? nullptr : &before->second));
+    const std::optional<v1::ServiceStatus> before = merged_writer_.last(keys[i]);
+    merged.push_back(merge_statuses(*own, theirs, before ? &*before : nullptr));
   }
-  merged_before_ = by_service(merged);
-  co_return co_await merged_writer_.write(lead_.leader(), std::move(merged));
+  co_return co_await merged_writer_.update(lead_.leader(), std::move(merged), std::move(gone));
 }
 
 }  // namespace sluice

@@ -1,9 +1,11 @@
 #include "control/daemon/daemon.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -22,7 +24,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kSaveInterval = 1s;
+constexpr auto kShortestSave = 1000ms, kLongestSave = 30000ms;  // From one save to the next.
+constexpr int kSaveShare = 20;  // It takes one part of so many of the time.
 
 std::string program_version() {
   return "sluice-control " SLUICE_VERSION;
@@ -71,6 +74,7 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       disk_path_(config_.control().state_directory() + "/state.pb"),
       signals_(io, SIGTERM, SIGINT, SIGHUP),
       save_wake_(io.get_executor()),
+      disk_thread_(1),
       reconciler_(plan_settings(config_)),
       reader_(io.get_executor(), store::redis_options(config_.redis()), *this),
       programmer_(io.get_executor(), reconciler_, ids_, config_.dataplane().socket(),
@@ -226,30 +230,47 @@ void Daemon::on_connected(bool connected) {
       connected ? "redis answers" : "redis does not answer: serving by the last good state");
 }
 
-// Only what is known is worth keeping: an unread Redis must not overwrite a good file.
-void Daemon::save_disk() {
-  if (!disk_dirty_ || !(disk_loaded_ || reader_.read_once())) return;
-  v1::DiskState disk;
-  store::stamp(disk.mutable_header(), program_version());
-  reader_.save(&disk);
-  coordinator_.save(&disk);
-  *disk.mutable_ids() = ids_.save();
-  disk.set_generation(programmer_.last_generation());
-  const Status saved = store::save_disk_state(disk_path_, disk);
-  if (saved) {
-    disk_dirty_ = false;
+// Only what is known is worth keeping: an unread Redis must not overwrite a good file. Writing and
+// syncing take long, and what they need does not change: another thread does it.
+awaitable<void> Daemon::save_disk() {
+  if (!disk_dirty_ || !(disk_loaded_ || reader_.read_once())) co_return;
+  disk_dirty_ = false;
+  store::DiskImage image;
+  store::stamp(image.state.mutable_header(), program_version());
+  image.sources = reader_.image();
+  coordinator_.save(&image.state);
+  *image.state.mutable_ids() = ids_.save();
+  image.state.set_generation(programmer_.last_generation());
+  const auto begun = std::chrono::steady_clock::now();
+  const std::string error = co_await asio::co_spawn(
+      disk_thread_,
+      [path = disk_path_, image_ = std::move(image)]() mutable -> awaitable<std::string> {
+        // Packets and changes go first.
+        (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+        const Status saved = store::save_disk_state(path, std::move(image_));
+        co_return saved ? std::string() : saved.error();
+      },
+      asio::use_awaitable);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begun);
+  save_interval_ =
+      std::clamp<std::chrono::milliseconds>(kSaveShare * took, kShortestSave, kLongestSave);
+  if (error.empty()) {
     disk_loaded_ = true;
-  } else if (auto left_out = save_log_.admit()) {
-    spdlog::error("disk state not saved file={} error=\"{}\" left_out={}", disk_path_,
-                  saved.error(), *left_out);
+    co_return;
   }
+  disk_dirty_ = true;
+  if (auto left_out = save_log_.admit())
+    spdlog::error("disk state not saved file={} error=\"{}\" left_out={}", disk_path_,
+                  error, *left_out);
 }
 
 awaitable<void> Daemon::save_loop() {
   while (!stopping_) {
-    co_await save_wake_.wait(kSaveInterval);
-    save_disk();
+    co_await save_wake_.wait(save_interval_);
+    co_await save_disk();
   }
+  co_await save_disk();  // What came while the last one was written.
 }
 
 awaitable<void> Daemon::handle_signals() {

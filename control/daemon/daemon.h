@@ -7,6 +7,8 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -44,7 +46,7 @@ class Daemon final : public store::StoreObserver {
  private:
   Status prepare_directory();
   Status load_disk();
-  void save_disk();
+  boost::asio::awaitable<void> save_disk();
   boost::asio::awaitable<void> save_loop();
   boost::asio::awaitable<void> handle_signals();
   void reload();
@@ -59,6 +61,7 @@ class Daemon final : public store::StoreObserver {
   std::optional<LockFile> lock_;
   boost::asio::signal_set signals_;
   Signal save_wake_;
+  boost::asio::thread_pool disk_thread_;  // Writes the copy; touches nothing else.
   Reconciler reconciler_;
   IdAllocator ids_;
   store::StoreReader reader_;
@@ -67,6 +70,7 @@ class Daemon final : public store::StoreObserver {
   LogLimiter source_log_, save_log_;
   std::map<std::string, std::string> incarnations_;  // By source, to notice a new one.
   std::map<std::string, std::set<v1::Kind>> complete_;
+  std::chrono::milliseconds save_interval_{1000};
   bool stopping_ = false, disk_dirty_ = false, disk_loaded_ = false;
 };
 

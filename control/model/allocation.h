@@ -37,7 +37,6 @@ struct PortRequest {
   std::uint32_t port = 0;
   // Members that get new flows, by IpFamily; absent while endpoints are unknown.
   std::optional<std::array<std::size_t, 2>> active_members;
-
 };
 
 // What one Service asks for.
@@ -57,7 +56,6 @@ struct AddressRequest {
   std::vector<IpAddress> external_ips;  // spec.externalIPs, of its families.
   std::vector<PortRequest> ports;
   std::string invalid;  // Not empty: the request cannot be understood, and why.
-
 };
 
 // Whether both come to the same allocation, whatever else changed (endpoints, mostly). Cheap.

@@ -123,8 +123,6 @@ void IdAllocator::load(const v1::Ids& ids) {
 }
 
 void IdAllocator::save_space(const Space& space, bool backend, v1::Ids* ids) {
-  auto& map = backend ? *ids->mutable_backends() : *ids->mutable_vips();
-  for (const auto& [key, id] : space.ids()) map[key] = id;
   for (const auto& [id, retired] : space.retired()) {
     v1::RetiredId* saved = ids->add_retired();
     saved->set_backend(backend);

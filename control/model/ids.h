@@ -1,5 +1,5 @@
-// Ids of VIPs (one per address and protocol) and backends: given here, stable across restarts of
-// both processes, and not given to another while an old flow could still name them. An id is in use
+// Ids of VIPs (one per address and protocol) and backends: given here, kept across a restart of
+// control, and not given to another while an old flow could still name them. An id is in use
 // from the first call that asks for it to its release; who returns before the tables were swept
 // gets its old id back. Thread: one. Ids begin at 1. Errors: no free id below the dataplane's
 // capacity.
@@ -31,6 +31,8 @@ class IdAllocator {
   };
 
   void load(const v1::Ids& ids);
+  // Retired ids alone: those in use a dataplane reports, and one that reports none has no flow that
+  // could name them.
   v1::Ids save() const;
   // Takes over what a dataplane reports, which is right where it disagrees with what was loaded.
   void adopt(const DataplaneState& reported);
@@ -67,7 +69,6 @@ class IdAllocator {
     void release_others(const Wanted& wanted, std::uint64_t generation);
     void swept(std::uint64_t generation);
 
-    const std::unordered_map<std::string, std::uint32_t>& ids() const { return ids_; }
     const std::map<std::uint32_t, Retired>& retired() const { return retired_; }
 
    private:

@@ -78,6 +78,71 @@ bool read_all(int file, std::string* bytes) {
   return true;
 }
 
+// Collects what goes to the file, in blocks, with its checksum.
+class Writer {
+ public:
+  explicit Writer(int file) : file_(file) {}
+
+  void skip_head() { good_ = write_all(file_, std::string(kHead, '\0')); }
+  void add(const google::protobuf::MessageLite& message) {
+    message.AppendToString(&block_);
+    flush(kBlock);
+  }
+  // Before an element of a repeated message.
+  void add_frame(std::uint32_t field, std::size_t bytes) {
+    block_.push_back(static_cast<char>(field << 3 | 2));
+    for (; bytes >= 0x80; bytes >>= 7) block_.push_back(static_cast<char>(bytes | 0x80));
+    block_.push_back(static_cast<char>(bytes));
+  }
+  bool finish(std::size_t size) {
+    flush(0);
+    std::string head(kMagic);
+    append_little_endian(written_, 8, &head);
+    append_little_endian(crc_.checksum(), 4, &head);
+    return good_ && written_ == size &&
+           ::pwrite(file_, head.data(), head.size(), 0) == static_cast<ssize_t>(head.size());
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 256 * 1024;
+
+  void flush(std::size_t from) {
+    if (block_.size() < from) return;
+    crc_.process_bytes(block_.data(), block_.size());
+    written_ += block_.size();
+    good_ = good_ && write_all(file_, block_);
+    block_.clear();
+  }
+
+  int file_;
+  bool good_ = true;
+  std::string block_;
+  std::size_t written_ = 0;
+  boost::crc_32_type crc_;
+};
+
+// An element of a repeated message with its tag (of fields below 16) and length.
+std::size_t framed(std::size_t bytes) {
+  std::size_t length = 1;
+  for (std::size_t rest = bytes; rest >= 0x80; rest >>= 7) ++length;
+  return 1 + length + bytes;
+}
+
+std::size_t size_of(const DiskImage::Source& source) {
+  std::size_t size = source.head.ByteSizeLong();
+  for (const auto& object : source.objects) size += framed(object->ByteSizeLong());
+  return size;
+}
+
+void write_source(const DiskImage::Source& source, std::size_t size, Writer* writer) {
+  writer->add_frame(v1::DiskState::kSourcesFieldNumber, size);
+  writer->add(source.head);
+  for (const auto& object : source.objects) {
+    writer->add_frame(v1::DiskSource::kObjectsFieldNumber, object->ByteSizeLong());
+    writer->add(*object);
+  }
+}
+
 // Without it the rename itself could be lost with the power.
 void sync_folder(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -105,16 +170,18 @@ Result<v1::DiskState> decode(const std::string& bytes) {
 
 }  // namespace
 
-Status save_disk_state(const std::string& path, const v1::DiskState& state) {
-  v1::DiskState stamped = state;
-  stamped.mutable_header()->set_major(kMajor);
-  stamped.mutable_header()->set_minor(kMinor);
-  const std::string message = encode(stamped);
-  if (message.size() > kMaxBytes) return Error{"the state is too large for " + path};
-  std::string bytes(kMagic);
-  append_little_endian(message.size(), 8, &bytes);
-  append_little_endian(checksum(message), 4, &bytes);
-  bytes += message;
+// A serialised message is the messages it is merged of, one after the other; so sources are written
+// behind the rest of the state, object by object.
+Status save_disk_state(const std::string& path, DiskImage image) {
+  image.state.mutable_header()->set_major(kMajor);
+  image.state.mutable_header()->set_minor(kMinor);
+  std::size_t size = image.state.ByteSizeLong();
+  std::vector<std::size_t> source_sizes;
+  for (const DiskImage::Source& source : image.sources) {
+    source_sizes.push_back(size_of(source));
+    size += framed(source_sizes.back());
+  }
+  if (size > kMaxBytes) return Error{"the state is too large for " + path};
 
   const std::string beside = path + ".new";
   {
@@ -122,7 +189,12 @@ Status save_disk_state(const std::string& path, const v1::DiskState& state) {
     ::unlink(beside.c_str());
     const File file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file.open()) return failed("create", beside);
-    if (!write_all(file.get(), bytes) || ::fsync(file.get()) != 0) return failed("write", beside);
+    Writer writer(file.get());
+    writer.skip_head();
+    writer.add(image.state);
+    for (std::size_t i = 0; i < image.sources.size(); ++i)
+      write_source(image.sources[i], source_sizes[i], &writer);
+    if (!writer.finish(size) || ::fsync(file.get()) != 0) return failed("write", beside);
   }
   if (::rename(beside.c_str(), path.c_str()) != 0) return failed("replace", path);
   sync_folder(path);

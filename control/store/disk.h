@@ -5,8 +5,11 @@
 // and said so, never half used.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "proto/result.h"
 #include "store.pb.h"
@@ -18,7 +21,21 @@ struct LoadedState {
   std::string warning;                 // Not empty: what was wrong, and where the file went.
 };
 
-Status save_disk_state(const std::string& path, const v1::DiskState& state);
+// What is to be written. Sources may stand in `state`, or beside it, where their objects are shared
+// and so need not be copied: nobody changes an object.
+struct DiskImage {
+  DiskImage() = default;
+  DiskImage(v1::DiskState of) : state(std::move(of)) {}  // NOLINT: implicit by intent
+
+  struct Source {
+    v1::DiskSource head;  // Without objects.
+    std::vector<std::shared_ptr<const v1::Object>> objects;
+  };
+  v1::DiskState state;
+  std::vector<Source> sources;
+};
+
+Status save_disk_state(const std::string& path, DiskImage image);
 Result<LoadedState> load_disk_state(const std::string& path);
 
 }  // namespace sluice::store

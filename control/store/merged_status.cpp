@@ -53,7 +53,7 @@ bool worth_telling(const v1::ServiceStatus& before, const v1::ServiceStatus& aft
   return !google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
 
-asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> MergedStatusWriter::recall() {
+asio::awaitable<Status> MergedStatusWriter::recall() {
   std::vector<std::string> names;
   const Status scanned =
       co_await scan(redis_, keys::status_prefix(keys::kMergedStatus),
@@ -61,59 +61,69 @@ asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> MergedStatusWrit
   if (!scanned) co_return Error{scanned.error()};
   auto values = co_await fetch(redis_, names);
   if (!values) co_return Error{values.error()};
-  written_.clear();
-  std::map<StatusKey, v1::ServiceStatus> statuses;
+  // What Redis lost still tells since when things are as they are.
+  for (auto& [key, written] : written_) written.sure = false;
   for (std::size_t i = 0; i < names.size(); ++i) {
     v1::ServiceStatus status;
     Fetched& value = (*values)[i];
     if (value.state != Fetched::State::kPresent || !status.ParseFromString(value.bytes)) continue;
     StatusKey key{status.source(), status.namespace_(), status.name()};
     if (keys::status(keys::kMergedStatus, key.source, key.ns, key.name) != names[i]) continue;
-    written_[key] = std::move(value.bytes);
-    statuses[std::move(key)] = std::move(status);
+    written_[std::move(key)] = {std::move(value.bytes), true};
   }
-  co_return statuses;
+  co_return Ok{};
 }
 
-asio::awaitable<Status> MergedStatusWriter::write(const Leader& leader,
-                                                  std::vector<v1::ServiceStatus> statuses) {
-  std::map<StatusKey, std::string> wanted;
+asio::awaitable<Status> MergedStatusWriter::update(const Leader& leader,
+                                                   std::vector<v1::ServiceStatus> statuses,
+                                                   std::vector<StatusKey> gone) {
   std::vector<ScriptCall> calls;
-  std::vector<StatusKey> changed;
+  std::vector<std::pair<StatusKey, std::string>> changed;  // Without bytes: gone.
   for (v1::ServiceStatus& status : statuses) {
     StatusKey key{status.source(), status.namespace_(), status.name()};
     std::string bytes = bytes_of(status);
     const auto before = written_.find(key);
-    const std::string* old = before == written_.end() ? nullptr : &before->second;
-    if (!old || *old != bytes) {
-      calls.push_back(make_call(leader, key, bytes, tell(old, status)));
-      changed.push_back(key);
-    }
-    wanted[std::move(key)] = std::move(bytes);
+    const bool known = before != written_.end() && before->second.sure;
+    if (known && before->second.bytes == bytes) continue;
+    calls.push_back(
+        make_call(leader, key, bytes, tell(known ? &before->second.bytes : nullptr, status)));
+    changed.emplace_back(std::move(key), std::move(bytes));
   }
-  for (const auto& [key, bytes] : written_) {
-    if (wanted.contains(key)) continue;
+  for (StatusKey& key : gone) {
+    if (!written_.contains(key)) continue;
     calls.push_back(make_call(leader, key, {}, true));
-    changed.push_back(key);
+    changed.emplace_back(std::move(key), std::string());
   }
   if (calls.empty()) co_return Ok{};
 
   const auto replies = co_await run_script(redis_, kMergedStatusScript, std::move(calls));
   if (!replies) co_return Error{replies.error()};
   Status result = Ok{};
-  for (std::size_t i = 0; i < replies->size(); ++i) {
+  for (std::size_t i = 0; i < replies->size() && i < changed.size(); ++i) {
     if ((*replies)[i].is_error()) {
       result = Error{explain_error("script merged_status", (*replies)[i].text)};
       continue;
     }
-    const auto now = wanted.find(changed[i]);
-    if (now == wanted.end()) {
-      written_.erase(changed[i]);
+    if (changed[i].second.empty()) {
+      written_.erase(changed[i].first);
     } else {
-      written_[changed[i]] = std::move(now->second);
+      written_[changed[i].first] = {std::move(changed[i].second), true};
     }
   }
   co_return result;
+}
+
+std::optional<v1::ServiceStatus> MergedStatusWriter::last(const StatusKey& service) const {
+  const auto at = written_.find(service);
+  v1::ServiceStatus status;
+  if (at == written_.end() || !status.ParseFromString(at->second.bytes)) return std::nullopt;
+  return status;
+}
+
+std::vector<StatusKey> MergedStatusWriter::services() const {
+  std::vector<StatusKey> services;
+  for (const auto& [key, written] : written_) services.push_back(key);
+  return services;
 }
 
 }  // namespace sluice::store

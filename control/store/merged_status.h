@@ -4,11 +4,12 @@
 // again (status_feed.h). Numbers of backends alone, which change with every pod, are written but
 // not told. Ownership: refers to the Redis, which must outlive it. Thread: the connection's.
 // Errors: NOTLEADER when another leads by now; what was written until then stays, and the next
-// write() compares with it.
+// update() compares with it.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,16 +25,25 @@ class MergedStatusWriter {
  public:
   explicit MergedStatusWriter(Redis& redis) : redis_(redis) {}
 
-  // What Redis has, by whoever led before: after it write() writes what differs alone, and deletes
-  // what earlier leaders left behind. Call on beginning to lead, and when Redis may have lost it.
-  boost::asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> recall();
-  // Makes the merged statuses in Redis these.
-  boost::asio::awaitable<Status> write(const Leader& leader,
-                                       std::vector<v1::ServiceStatus> statuses);
+  // What Redis has, by whoever led before: after it update() writes what differs alone. Call on
+  // beginning to lead, and when Redis may have lost it.
+  boost::asio::awaitable<Status> recall();
+  // Writes those that differ from what was written, and deletes those that are gone.
+  boost::asio::awaitable<Status> update(const Leader& leader,
+                                        std::vector<v1::ServiceStatus> statuses,
+                                        std::vector<StatusKey> gone);
+  // As last written or recalled.
+  std::optional<v1::ServiceStatus> last(const StatusKey& service) const;
+  // All of them, also those that earlier leaders left behind.
+  std::vector<StatusKey> services() const;
 
  private:
+  struct Written {
+    std::string bytes;
+    bool sure = true;  // That Redis has it.
+  };
   Redis& redis_;
-  std::map<StatusKey, std::string> written_;  // Bytes.
+  std::map<StatusKey, Written> written_;
 };
 
 // Whether those who follow the statuses of a cluster need to know: anything but numbers of

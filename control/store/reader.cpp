@@ -40,6 +40,7 @@ class StoreReader::Impl {
 
   void load(const v1::DiskState& disk);
   void save(v1::DiskState* disk) const;
+  std::vector<DiskImage::Source> image() const;
   std::vector<SourceView> views() const;
   bool connected() const { return connected_; }
   bool read_once() const { return read_once_; }
@@ -93,6 +94,12 @@ void StoreReader::Impl::load(const v1::DiskState& disk) {
 void StoreReader::Impl::save(v1::DiskState* disk) const {
   disk->clear_sources();
   for (const auto& [name, state] : sources_) state.save(disk->add_sources());
+}
+
+std::vector<DiskImage::Source> StoreReader::Impl::image() const {
+  std::vector<DiskImage::Source> sources;
+  for (const auto& [name, state] : sources_) sources.push_back(state.image());
+  return sources;
 }
 
 std::vector<SourceView> StoreReader::Impl::views() const {
@@ -297,6 +304,10 @@ std::vector<SourceView> StoreReader::sources() const {
 
 void StoreReader::save(v1::DiskState* disk) const {
   impl_->save(disk);
+}
+
+std::vector<DiskImage::Source> StoreReader::image() const {
+  return impl_->image();
 }
 
 }  // namespace sluice::store

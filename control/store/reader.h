@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "control/model/key.h"
+#include "control/store/disk.h"
 #include "control/store/objects.h"
 #include "control/store/redis.h"
 
@@ -82,8 +83,10 @@ class StoreReader {
   // True once Redis has been read as a whole since the start.
   bool read_once() const;
   std::vector<SourceView> sources() const;
-  // Fills the sources of `disk` with the last good state, for the disk and for reseed().
+  // Fills the sources of `disk` with the last good state, for reseed().
   void save(v1::DiskState* disk) const;
+  // The same for the disk, without a copy of the objects.
+  std::vector<DiskImage::Source> image() const;
 
  private:
   class Impl;

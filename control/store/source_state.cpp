@@ -37,6 +37,13 @@ void SourceState::load(const v1::DiskSource& disk, StoreObserver& observer) {
 }
 
 void SourceState::save(v1::DiskSource* disk) const {
+  save_position(disk);
+  for (const auto& [key, known] : objects_) {
+    if (known.object) *disk->add_objects() = *known.object;
+  }
+}
+
+void SourceState::save_position(v1::DiskSource* disk) const {
   *disk->mutable_marker() = base_marker_;
   disk->mutable_marker()->set_source(name_);
   disk->mutable_marker()->clear_complete();
@@ -44,9 +51,16 @@ void SourceState::save(v1::DiskSource* disk) const {
   disk->set_incarnation(base_.incarnation);
   disk->set_sequence(base_.sequence);
   disk->set_entry(base_.entry);
+}
+
+DiskImage::Source SourceState::image() const {
+  DiskImage::Source image;
+  save_position(&image.head);
+  image.objects.reserve(objects_.size());
   for (const auto& [key, known] : objects_) {
-    if (known.object) *disk->add_objects() = *known.object;
+    if (known.object) image.objects.push_back(known.object);
   }
+  return image;
 }
 
 void SourceState::tally(const ObjectKey& key, const Known& known, int sign) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/store/disk.h"
 #include "control/store/judge.h"
 #include "control/store/reader.h"
 #include "control/store/snapshot.h"
@@ -23,6 +24,7 @@ class SourceState {
 
   void load(const v1::DiskSource& disk, StoreObserver& observer);
   void save(v1::DiskSource* disk) const;
+  DiskImage::Source image() const;
 
   // A consistent read of the whole source.
   void take(const SourceSnapshot& snapshot, StoreObserver& observer);
@@ -51,6 +53,7 @@ class SourceState {
   };
   using Objects = std::map<ObjectKey, Known>;
 
+  void save_position(v1::DiskSource* disk) const;
   Evidence gather(const SourceSnapshot& snapshot) const;
   void update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer);
   void drop_absent(const SourceSnapshot& snapshot, StoreObserver& observer);

@@ -99,33 +99,69 @@ asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> read_statuses(
 StatusWriter::StatusWriter(Redis& redis, std::string gateway)
     : redis_(redis), gateway_(std::move(gateway)) {}
 
-asio::awaitable<Status> StatusWriter::write(std::vector<v1::ServiceStatus> statuses) {
-  std::map<std::string, std::string> wanted;
+asio::awaitable<Status> StatusWriter::recall(std::vector<StatusKey> services) {
+  std::vector<std::string> names;
+  for (const StatusKey& key : services)
+    names.push_back(keys::status(gateway_, key.source, key.ns, key.name));
+  auto values = co_await fetch(redis_, names);
+  if (!values) co_return Error{values.error()};
+  for (std::size_t i = 0; i < services.size(); ++i) {
+    Fetched& value = (*values)[i];
+    if (value.state != Fetched::State::kPresent) continue;
+    written_[services[i]] = {std::move(value.bytes), true};
+  }
+  co_return Ok{};
+}
+
+asio::awaitable<Status> StatusWriter::update(std::vector<v1::ServiceStatus> statuses,
+                                             std::vector<StatusKey> gone) {
+  std::map<StatusKey, std::string> changed;
+  std::vector<RedisCommand> commands;
   for (v1::ServiceStatus& status : statuses) {
     status.mutable_header()->set_major(kMajor);
     status.mutable_header()->set_minor(kMinor);
     status.set_gateway(gateway_);
-    wanted[keys::status(gateway_, status.source(), status.namespace_(), status.name())] =
-        encode(status);
-  }
-  std::vector<RedisCommand> commands;
-  for (const auto& [key, bytes] : wanted) {
+    StatusKey key{status.source(), status.namespace_(), status.name()};
+    std::string bytes = encode(status);
     const auto written = written_.find(key);
-    if (written != written_.end() && written->second == bytes) continue;
+    if (written != written_.end() && written->second.sure && written->second.bytes == bytes)
+      continue;
     RedisCommand& command = commands.emplace_back();
     command.push_back("SET");
-    command.push_back(key);
+    command.push_back(keys::status(gateway_, key.source, key.ns, key.name));
     command.push_back(bytes);
+    changed[std::move(key)] = std::move(bytes);
   }
-  for (const auto& [key, bytes] : written_) {
-    if (wanted.contains(key)) continue;
+  for (const StatusKey& key : gone) {
+    if (!written_.contains(key)) continue;
     RedisCommand& command = commands.emplace_back();
     command.push_back("DEL");
-    command.push_back(key);
+    command.push_back(keys::status(gateway_, key.source, key.ns, key.name));
   }
   const Status status = co_await run_all(redis_, std::move(commands));
-  if (status) written_ = std::move(wanted);
-  co_return status;
+  if (!status) co_return status;
+  for (auto& [key, bytes] : changed) written_[key] = {std::move(bytes), true};
+  for (const StatusKey& key : gone) written_.erase(key);
+  co_return Ok{};
+}
+
+void StatusWriter::forget() {
+  for (auto& [key, written] : written_) written.sure = false;
+}
+
+std::optional<v1::ServiceStatus> StatusWriter::last(const StatusKey& service) const {
+  const auto at = written_.find(service);
+  v1::ServiceStatus status;
+  if (at == written_.end() || !status.ParseFromString(at->second.bytes) ||
+      status.header().major() != kMajor)
+    return std::nullopt;
+  return status;
+}
+
+std::vector<StatusKey> StatusWriter::services() const {
+  std::vector<StatusKey> services;
+  for (const auto& [key, written] : written_) services.push_back(key);
+  return services;
 }
 
 }  // namespace sluice::store

@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,16 +44,25 @@ boost::asio::awaitable<Result<std::map<StatusKey, v1::ServiceStatus>>> read_stat
 class StatusWriter {
  public:
   StatusWriter(Redis& redis, std::string gateway);
-  // Makes the statuses in Redis these: writes what differs from the last call, deletes what is
-  // gone.
-  boost::asio::awaitable<Status> write(std::vector<v1::ServiceStatus> statuses);
-  // Redis may have lost them (a new incarnation): the next write() writes all.
-  void forget() { written_.clear(); }
+  // What Redis has of these, by the last process of this gateway.
+  boost::asio::awaitable<Status> recall(std::vector<StatusKey> services);
+  // Writes those that differ from what was written, and deletes those that are gone.
+  boost::asio::awaitable<Status> update(std::vector<v1::ServiceStatus> statuses,
+                                        std::vector<StatusKey> gone);
+  // Redis may have lost them (a new incarnation): the next update() writes also what is the same.
+  void forget();
+  // As last written or recalled.
+  std::optional<v1::ServiceStatus> last(const StatusKey& service) const;
+  std::vector<StatusKey> services() const;
 
  private:
+  struct Written {
+    std::string bytes;
+    bool sure = true;  // That Redis has it.
+  };
   Redis& redis_;
   std::string gateway_;
-  std::map<std::string, std::string> written_;  // Key -> bytes.
+  std::map<StatusKey, Written> written_;
 };
 
 }  // namespace sluice::store

@@ -98,6 +98,35 @@ IpAddress way_to(const ForwardingState& state, const BackendRecord& record) {
                                     : IpAddress::v6(overlay->remote);
 }
 
+// visit(id) wherever two states of one line may differ in a backend or its overlay. Those share the
+// pages nothing changed in, so the same place means the same value. No page of theirs has fewer
+// elements than a block (PagedArray in state.h: 64 overlays, 256 backends).
+template <typename Visit>
+void for_each_differing_backend(const ForwardingState& a, const ForwardingState& b, Visit visit) {
+  constexpr std::uint32_t kBlock = 64;
+  const std::uint32_t end = std::max(a.backend_end(), b.backend_end());
+  for (std::uint32_t first = 0; first < end; first += kBlock) {
+    if (a.backend_record(first) == b.backend_record(first) && a.overlay(first) == b.overlay(first))
+      continue;
+    for (std::uint32_t id = first; id < first + kBlock; ++id) visit(id);
+  }
+}
+
+// False also where they only stand in another order.
+bool same_addresses(const ForwardingState& a, const ForwardingState& b) {
+  if (a.address_count() != b.address_count()) return false;
+  std::vector<const AddressBlock*> before;
+  before.reserve(a.address_count());
+  a.for_each_address([&](const AddressBlock& block) { before.push_back(&block); });
+  auto at = before.begin();
+  bool same = true;
+  b.for_each_address([&](const AddressBlock& block) {
+    same = same && (*at == &block || (*at)->address == block.address);
+    ++at;
+  });
+  return same;
+}
+
 }  // namespace
 
 Runtime::Runtime(const v1::Dataplane& config, InstructionSet set)
@@ -254,23 +283,31 @@ void Runtime::reconfigure(const v1::Dataplane& config) {
   slow_path_->set_packets_per_second(config.slow_path().packets_per_second());
 }
 
+// The slow path is told what differs, so that a commit costs its own change.
 void Runtime::publish(std::shared_ptr<const ForwardingState> state) {
-  std::vector<IpAddress> addresses;
-  addresses.reserve(state->address_count());
-  state->for_each_address([&](const AddressBlock& block) { addresses.push_back(block.address); });
-  std::vector<BackendAddress> backends;
-  backends.reserve(state->backend_count());
-  state->for_each_backend([&](const BackendRecord& record) {
-    backends.push_back({record.id, way_to(*state, record)});
+  std::vector<BackendAddress> now;
+  std::vector<std::uint32_t> gone, added;
+  for_each_differing_backend(*state_, *state, [&](std::uint32_t id) {
+    const BackendRecord* before = state_->backend(id);
+    const BackendRecord* after = state->backend(id);
+    if (after == nullptr) {
+      if (before != nullptr) gone.push_back(id);
+      return;
+    }
+    const IpAddress way = way_to(*state, *after);
+    if (before != nullptr && way_to(*state_, *before) == way) return;
+    now.push_back({id, way});
+    if (before == nullptr) added.push_back(id);
   });
-  std::vector<std::uint32_t> added;
-  for (const BackendAddress& backend : backends) {
-    if (state_->backend(backend.id) == nullptr) added.push_back(backend.id);
-  }
-  slow_path_->set_backends(std::move(backends));
+  const bool other_addresses = state_->generation() == 0 || !same_addresses(*state_, *state);
+  if (!now.empty() || !gone.empty()) slow_path_->change_backends(std::move(now), std::move(gone));
   if (running_) wait_for_next_hops(added);
   exchange_.state.store(state.get(), std::memory_order_release);
   state_ = std::move(state);
+  if (!other_addresses) return;
+  std::vector<IpAddress> addresses;
+  addresses.reserve(state_->address_count());
+  state_->for_each_address([&](const AddressBlock& block) { addresses.push_back(block.address); });
   slow_path_->set_served(std::move(addresses));
 }
 

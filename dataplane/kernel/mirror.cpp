@@ -123,22 +123,33 @@ void Mirror::refresh_hops(const NeighbourKey& neighbour) {
   }
 }
 
-void Mirror::set_backends(std::vector<BackendAddress> backends) {
-  std::unordered_set<std::uint32_t> before = std::move(backend_ids_);
-  backends_ipv4_ = backends_ipv6_ = {};
-  backend_ids_ = {};
-  for (const BackendAddress& backend : backends) {
-    if (backend.id >= routing_.backend_count || backend.address.size() == 0) continue;
-    Backends& family = backend.address.is_v4() ? backends_ipv4_ : backends_ipv6_;
-    family.ids.push_back(backend.id);
-    family.addresses.push_back(backend.address);
-    backend_ids_.insert(backend.id);
-    before.erase(backend.id);
+void Mirror::change_backend(std::uint32_t id, const IpAddress& address) {
+  if (id >= routing_.backend_count) return;
+  if (const auto old = backends_.find(id); old != backends_.end()) {
+    const auto needed = neighbour_of_backend(id, old->second);
+    if (needed && !changed_backends_.contains(id)) drop_need(*needed);
+    backends_.erase(old);
   }
-  for (const std::uint32_t id : before) {
+  changed_backends_.erase(id);
+  if (address.size() == 0) {
     routing_.set_backend_next_hop(id, kNoNextHop);
+    return;
   }
-  backends_changed_ = true;
+  backends_.emplace(id, address);
+  changed_backends_.insert(id);
+}
+
+void Mirror::drop_need(const NeighbourKey& neighbour) {
+  const auto at = needed_.find(neighbour);
+  if (at == needed_.end() || --at->second > 0) return;
+  needed_.erase(at);
+  stop_resolving(neighbour);
+}
+
+void Mirror::stop_resolving(const NeighbourKey& neighbour) {
+  const auto found = kernel_.neighbours.find(neighbour);
+  if (found != kernel_.neighbours.end() && (found->second.state & kConfigured) == 0)
+    control_.resolve(neighbour, false);
 }
 
 const MirrorPort* Mirror::port_of(int link) const {
@@ -163,34 +174,33 @@ NextHop Mirror::make_hop(const HopKey& key) const {
   return hop;
 }
 
+std::optional<NeighbourKey> Mirror::neighbour_of_backend(std::uint32_t id,
+                                                         const IpAddress& address) const {
+  const NextHopIndex hop = routing_.backend_next_hop(id);
+  // The gateways of a group are in use, and so needed anyway.
+  return (hop & kMultipath) != 0 ? std::nullopt : neighbour_of(hop, address);
+}
+
 void Mirror::update_needed() {
-  std::set<NeighbourKey> needed;
+  std::map<NeighbourKey, std::uint32_t> needed;
   for (const auto& [key, index] : hops_.in_use()) {
-    if (!key.on_link) needed.emplace(key.address, key.link);
+    if (!key.on_link) ++needed[{key.address, key.link}];
   }
-  for (const Backends* backends : {&backends_ipv4_, &backends_ipv6_}) {
-    for (std::size_t i = 0; i < backends->ids.size(); ++i) {
-      const NextHopIndex hop = routing_.backend_next_hop(backends->ids[i]);
-      if ((hop & kMultipath) != 0) continue;  // Its gateways are in use, and so among the above.
-      if (const auto key = neighbour_of(hop, backends->addresses[i])) needed.insert(*key);
-    }
+  for (const auto& [id, address] : backends_) {
+    if (const auto key = neighbour_of_backend(id, address)) ++needed[*key];
   }
   needed.swap(needed_);
-  for (const NeighbourKey& key : needed_) {
+  for (const auto& [key, count] : needed_) {
     if (!needed.contains(key)) ask(key);
   }
-  for (const NeighbourKey& key : needed) {
-    if (needed_.contains(key)) continue;
-    const auto found = kernel_.neighbours.find(key);
-    if (found != kernel_.neighbours.end() && (found->second.state & kConfigured) == 0) {
-      control_.resolve(key, false);
-    }
+  for (const auto& [key, count] : needed) {
+    if (!needed_.contains(key)) stop_resolving(key);
   }
 }
 
 void Mirror::ask_again() {
   unsigned asked = 0;
-  for (const NeighbourKey& key : needed_) {
+  for (const auto& [key, count] : needed_) {
     const auto found = kernel_.neighbours.find(key);
     if (found != kernel_.neighbours.end() && found->second.usable) continue;
     ask(key);

@@ -65,8 +65,8 @@ class Mirror {
   // The kernel changes routes without telling, for instance when a link goes down: dump again.
   bool needs_dump() const { return needs_dump_; }
 
-  // The whole set each time.
-  void set_backends(std::vector<BackendAddress> backends);
+  // Where packets to it go; without an address: it is gone.
+  void change_backend(std::uint32_t id, const IpAddress& address);
 
   // Publishes what has changed: FIB, groups, backends; asks for neighbours now needed.
   void commit();
@@ -95,10 +95,6 @@ class Mirror {
     std::map<NeighbourKey, Neighbour> neighbours;
     std::map<std::uint32_t, NexthopEvent> nexthops;
   };
-  struct Backends {  // Of one family, for lookups in bulk.
-    std::vector<std::uint32_t> ids;
-    std::vector<IpAddress> addresses;
-  };
 
   void on(const LinkEvent& event);
   void on(const AddressEvent& event);
@@ -120,8 +116,16 @@ class Mirror {
   template <typename Family>
   void publish_fib(Fib<Family>& fib);
   template <typename Family>
-  void look_up_backends(const Fib<Family>& fib, const Backends& backends);
+  void look_up_backends(const Fib<Family>& fib, const std::vector<BackendAddress>& backends);
+  void look_up(const std::vector<BackendAddress>& backends);
+  void look_up_all();
+  void look_up_changed();
+  // Whose MAC packets to the backend need.
+  std::optional<NeighbourKey> neighbour_of_backend(std::uint32_t id,
+                                                   const IpAddress& address) const;
   void update_needed();
+  void drop_need(const NeighbourKey& neighbour);
+  void stop_resolving(const NeighbourKey& neighbour);
 
   std::vector<MirrorPort> ports_;
   Routing& routing_;
@@ -130,16 +134,16 @@ class Mirror {
   NextHopTable hops_;
 
   Kernel kernel_, before_dump_;
-  Backends backends_ipv4_, backends_ipv6_;
-  std::unordered_set<std::uint32_t> backend_ids_;
+  std::unordered_map<std::uint32_t, IpAddress> backends_;
+  std::unordered_set<std::uint32_t> changed_backends_;  // To be looked up by commit().
 
   std::unordered_map<IpPrefix, NextHopIndex, PrefixHash> installed_;  // What the FIBs hold.
   std::unordered_set<IpPrefix, PrefixHash> changed_;  // To be looked at by commit().
   bool all_changed_ = true;
-  bool backends_changed_ = false;
   bool dumping_ = false;
   bool needs_dump_ = false;
-  std::set<NeighbourKey> needed_;  // Gateways and backends on link.
+  // Gateways and backends on link, with how many routes and backends need them.
+  std::map<NeighbourKey, std::uint32_t> needed_;
   std::uint64_t full_fib_ = 0, logged_problems_ = 0;
 };
 

@@ -208,14 +208,12 @@ void Mirror::mark_all() {
 void Mirror::commit() {
   if (dumping_) return;
   if (all_changed_) mark_all();
-  if (changed_.empty() && !backends_changed_) return;
+  if (changed_.empty()) return look_up_changed();
   for (const IpPrefix& prefix : changed_) install(prefix);
   changed_.clear();
-  backends_changed_ = false;
   publish_fib(*routing_.fib_ipv4);
   publish_fib(*routing_.fib_ipv6);
-  look_up_backends(*routing_.fib_ipv4, backends_ipv4_);
-  look_up_backends(*routing_.fib_ipv6, backends_ipv6_);
+  look_up_all();
   update_needed();
   if (problems() != logged_problems_) {
     spdlog::error(
@@ -232,19 +230,48 @@ void Mirror::publish_fib(Fib<Family>& fib) {
 }
 
 template <typename Family>
-void Mirror::look_up_backends(const Fib<Family>& fib, const Backends& backends) {
+void Mirror::look_up_backends(const Fib<Family>& fib, const std::vector<BackendAddress>& backends) {
   constexpr std::size_t kBulk = 64;
   typename Family::Address addresses[kBulk];
   NextHopIndex found[kBulk];
-  for (std::size_t from = 0; from < backends.ids.size(); from += kBulk) {
-    const std::size_t count = std::min(kBulk, backends.ids.size() - from);
+  for (std::size_t from = 0; from < backends.size(); from += kBulk) {
+    const std::size_t count = std::min(kBulk, backends.size() - from);
     for (std::size_t i = 0; i < count; ++i) {
-      addresses[i] = address_as<Family>(backends.addresses[from + i]);
+      addresses[i] = address_as<Family>(backends[from + i].address);
     }
     fib.lookup(addresses, found, static_cast<unsigned>(count));
     for (std::size_t i = 0; i < count; ++i) {
-      routing_.set_backend_next_hop(backends.ids[from + i], found[i]);
+      routing_.set_backend_next_hop(backends[from + i].id, found[i]);
     }
+  }
+}
+
+void Mirror::look_up(const std::vector<BackendAddress>& backends) {
+  std::vector<BackendAddress> ipv4, ipv6;
+  for (const BackendAddress& backend : backends)
+    (backend.address.is_v4() ? ipv4 : ipv6).push_back(backend);
+  look_up_backends(*routing_.fib_ipv4, ipv4);
+  look_up_backends(*routing_.fib_ipv6, ipv6);
+}
+
+void Mirror::look_up_all() {
+  std::vector<BackendAddress> all;
+  all.reserve(backends_.size());
+  for (const auto& [id, address] : backends_) all.push_back({id, address});
+  look_up(all);
+  changed_backends_.clear();
+}
+
+// With the routes as they were.
+void Mirror::look_up_changed() {
+  if (changed_backends_.empty()) return;
+  std::vector<BackendAddress> changed;
+  for (const std::uint32_t id : changed_backends_) changed.push_back({id, backends_.at(id)});
+  changed_backends_.clear();
+  look_up(changed);
+  for (const BackendAddress& backend : changed) {
+    const auto needed = neighbour_of_backend(backend.id, backend.address);
+    if (needed && needed_[*needed]++ == 0) ask(*needed);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -115,7 +116,7 @@ struct SlowPath::Impl final : NeighbourControl {
 
   std::mutex posted_mutex;  // Guards the two below.
   std::optional<std::vector<IpAddress>> posted_served;
-  std::optional<std::vector<BackendAddress>> posted_backends;
+  std::map<std::uint32_t, IpAddress> posted_backends;  // By id; without an address: gone.
 };
 
 SlowPath::SlowPath(const v1::Dataplane& config, std::span<const PortInfo> ports,
@@ -142,10 +143,11 @@ void SlowPath::set_served(std::vector<IpAddress> addresses) {
   impl_->wake();
 }
 
-void SlowPath::set_backends(std::vector<BackendAddress> backends) {
+void SlowPath::change_backends(std::vector<BackendAddress> now, std::vector<std::uint32_t> gone) {
   {
     const std::lock_guard lock(impl_->posted_mutex);
-    impl_->posted_backends = std::move(backends);
+    for (const BackendAddress& backend : now) impl_->posted_backends[backend.id] = backend.address;
+    for (const std::uint32_t id : gone) impl_->posted_backends[id] = IpAddress();
   }
   impl_->wake();
 }
@@ -340,19 +342,19 @@ void SlowPath::Impl::take_posted() {
   std::uint64_t count;
   (void)!read(wake_fd.fd, &count, sizeof count);
   std::optional<std::vector<IpAddress>> served;
-  std::optional<std::vector<BackendAddress>> backends;
+  std::map<std::uint32_t, IpAddress> backends;
   {
     const std::lock_guard lock(posted_mutex);
     served = std::exchange(posted_served, std::nullopt);
-    backends = std::exchange(posted_backends, std::nullopt);
+    backends = std::exchange(posted_backends, {});
   }
   if (served) {
     facts->set_served(*served);
     vips->set_served(std::move(*served));
     (void)vips->reconcile();
   }
-  if (backends) mirror->set_backends(std::move(*backends));
-  if (served || backends) publish();
+  for (const auto& [id, address] : backends) mirror->change_backend(id, address);
+  if (served || !backends.empty()) publish();
 }
 
 void SlowPath::Impl::apply(const KernelEvent& event) {

@@ -66,8 +66,9 @@ class SlowPath {
 
   // The whole set each time. Before the first call nothing is removed from the VIP interface.
   void set_served(std::vector<IpAddress> addresses);
-  // The whole set each time; ids that are not in it get kNoNextHop.
-  void set_backends(std::vector<BackendAddress> backends);
+  // New ones and those that are reached another way now; ids that are gone get kNoNextHop. No id
+  // stands in both.
+  void change_backends(std::vector<BackendAddress> now, std::vector<std::uint32_t> gone);
 
   // slowPath.packetsPerSecond, within a second.
   void set_packets_per_second(std::uint32_t rate);

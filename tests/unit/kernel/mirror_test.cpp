@@ -285,7 +285,9 @@ TEST_F(MirrorTest, WithoutRoomForAGroupOneWayIsTaken) {
 }
 
 TEST_F(MirrorTest, BackendsFollowRoutesAndNeighbours) {
-  mirror.set_backends({{5, ip("10.1.0.5")}, {6, ip("2001:db8::6")}, {4000000, ip("10.1.0.1")}});
+  mirror.change_backend(5, ip("10.1.0.5"));
+  mirror.change_backend(6, ip("2001:db8::6"));
+  mirror.change_backend(4000000, ip("10.1.0.1"));
   mirror.commit();
   const auto backend = [&](std::uint32_t id) { return routing.hop(routing.backend_next_hop(id)); };
   EXPECT_EQ(backend(5).state, NextHopState::none);
@@ -298,7 +300,14 @@ TEST_F(MirrorTest, BackendsFollowRoutesAndNeighbours) {
   EXPECT_EQ(backend(5).destination_mac[5], 9);
   EXPECT_EQ(backend(6).destination_mac[5], 8);
   asked.calls.clear();
-  mirror.set_backends({{6, ip("2001:db8::6")}});
+  mirror.change_backend(7, ip("10.1.0.5"));  // Another port of the same pod.
+  mirror.commit();
+  EXPECT_EQ(backend(7).destination_mac[5], 9);
+  mirror.change_backend(5, IpAddress());
+  mirror.change_backend(4000000, IpAddress());
+  mirror.commit();
+  EXPECT_THAT(asked.calls, IsEmpty());
+  mirror.change_backend(7, IpAddress());
   mirror.commit();
   EXPECT_EQ(routing.backend_next_hop(5), kNoNextHop);
   EXPECT_THAT(asked.calls, ElementsAre(Pair(ip("10.1.0.5"), false)));

@@ -103,14 +103,14 @@ TEST_F(SlowPathTest, BackendsOnLinkAreResolvedAndKeptSo) {
     const char* address = v4 ? "10.1.0.5" : "2001:db8:1::5";
     shell(v4 ? "ip addr add 10.1.0.1/24 dev lan" : "ip addr add 2001:db8:1::1/64 dev lan nodad");
     wire_->add_host(ip(address), kPeerMac);
-    slow_path_->set_backends({{7, ip(address)}});
+    slow_path_->change_backends({{7, ip(address)}}, {});
     ASSERT_TRUE(Wire::wait_until([&] { return backend(7).state == NextHopState::reachable; }));
     EXPECT_EQ(mac_of(backend(7)), kPeerMac);
     EXPECT_EQ(backend(7).port, 1);
     EXPECT_EQ(backend(7).on_link, 1);
     EXPECT_EQ(0, std::memcmp(backend(7).source_mac, kLanMac.data(), 6));
     EXPECT_THAT(shell(std::string("ip neigh show ") + address), HasSubstr("managed"));
-    slow_path_->set_backends({});
+    slow_path_->change_backends({}, {7});
     ASSERT_TRUE(Wire::wait_until([&] { return backend(7).state == NextHopState::none; }));
     EXPECT_TRUE(Wire::wait_until([&] {
       return shell(std::string("ip neigh show ") + address).find("managed") == std::string::npos;
@@ -121,7 +121,7 @@ TEST_F(SlowPathTest, BackendsOnLinkAreResolvedAndKeptSo) {
 TEST_F(SlowPathTest, BackendsBehindARouterHaveTheRoutersMac) {
   shell("ip addr add 10.1.0.1/24 dev lan");
   wire_->add_host(ip("10.1.0.254"), kPeerMac);
-  slow_path_->set_backends({{3, ip("172.16.5.5")}});
+  slow_path_->change_backends({{3, ip("172.16.5.5")}}, {});
   shell("ip route add 172.16.0.0/16 via 10.1.0.254");
   ASSERT_TRUE(Wire::wait_until([&] { return backend(3).state == NextHopState::reachable; }));
   EXPECT_EQ(mac_of(backend(3)), kPeerMac);

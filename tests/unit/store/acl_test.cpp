@@ -78,12 +78,12 @@ TEST_F(AclTest, ControlDoesAllItsWork) {
   v1::ServiceStatus status;
   status.set_source("manual");
   status.set_name("web");
-  EXPECT_TRUE(run(writer.write({status})));
-  EXPECT_TRUE(run(writer.write({})));
+  EXPECT_TRUE(run(writer.update({status}, {})));
+  EXPECT_TRUE(run(writer.update({}, {{"manual", "", "web"}})));
   MergedStatusWriter merged(control);
   EXPECT_TRUE(run(merged.recall()));
-  EXPECT_TRUE(run(merged.write(lead.leader(), {status})));
-  EXPECT_TRUE(run(merged.write(lead.leader(), {})));
+  EXPECT_TRUE(run(merged.update(lead.leader(), {status}, {})));
+  EXPECT_TRUE(run(merged.update(lead.leader(), {}, {{"manual", "", "web"}})));
   EXPECT_TRUE(run(lead.resign()));
 
   Recorder seen;

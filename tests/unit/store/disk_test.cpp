@@ -52,6 +52,36 @@ class Disk : public testing::Test {
   std::string folder;
 };
 
+// Objects that are shared with those who use them, more than one block of the file.
+TEST_F(Disk, SourcesBesideTheState) {
+  DiskImage image(example());
+  for (const char* name : {"east", "west"}) {
+    DiskImage::Source& source = image.sources.emplace_back();
+    source.head.mutable_marker()->set_source(name);
+    source.head.set_sequence(40);
+    for (int i = 0; i < 3000; ++i) {
+      auto object = std::make_shared<v1::Object>();
+      v1::ObjectMeta& meta = *object->mutable_service()->mutable_metadata();
+      meta.set_name(name + std::to_string(i));
+      (*meta.mutable_annotations())["text"] = std::string(static_cast<std::size_t>(i % 300), 'x');
+      source.objects.push_back(std::move(object));
+    }
+  }
+  image.sources.emplace_back().head.mutable_marker()->set_source("empty");
+  ASSERT_TRUE(save_disk_state(path(), image));
+  const auto loaded = load_disk_state(path());
+  ASSERT_TRUE(loaded && loaded->state) << loaded->warning;
+  ASSERT_EQ(loaded->state->sources_size(), 4);
+  EXPECT_EQ(loaded->state->sources(0).marker().source(), "manual");
+  EXPECT_EQ(loaded->state->sources(3).objects_size(), 0);
+  for (int n : {1, 2}) {
+    const v1::DiskSource& source = loaded->state->sources(n);
+    EXPECT_EQ(source.sequence(), 40u);
+    ASSERT_EQ(source.objects_size(), 3000);
+    EXPECT_EQ(source.objects(2999).service().metadata().name(), source.marker().source() + "2999");
+  }
+}
+
 TEST_F(Disk, RoundTrip) {
   ASSERT_TRUE(save_disk_state(path(), example()));
   const auto loaded = load_disk_state(path());

@@ -35,8 +35,16 @@ class MergedStatusTest : public StoreTest {
     s.add_addresses(address);
     return s;
   }
+  // These and no others.
+  static boost::asio::awaitable<Status> update(MergedStatusWriter& to, Leader leader,
+                                               std::vector<v1::ServiceStatus> statuses) {
+    std::vector<StatusKey> gone = to.services();
+    for (const auto& s : statuses)
+      std::erase(gone, StatusKey{s.source(), s.namespace_(), s.name()});
+    co_return co_await to.update(leader, std::move(statuses), std::move(gone));
+  }
   void write(std::vector<v1::ServiceStatus> statuses) {
-    const Status written = run(writer.write(lead.leader(), std::move(statuses)));
+    const Status written = run(update(writer, lead.leader(), std::move(statuses)));
     ASSERT_TRUE(written) << written.error();
   }
   std::string entries(const std::string& source = "cluster-1") {
@@ -103,8 +111,8 @@ TEST_F(MergedStatusTest, ANewLeaderComparesWithWhatIsThereAndDeletesWhatIsLeft) 
   MergedStatusWriter next(redis);
   const auto recalled = run(next.recall());
   ASSERT_TRUE(recalled) << recalled.error();
-  EXPECT_EQ(recalled->size(), 2u);
-  ASSERT_TRUE(run(next.write(other.leader(), {status("a", "192.0.2.1")})));
+  EXPECT_EQ(next.services().size(), 2u);
+  ASSERT_TRUE(run(update(next, other.leader(), {status("a", "192.0.2.1")})));
   EXPECT_EQ(entries(), "3");
   EXPECT_EQ(server.command({"EXISTS", "sluice:1:status:-:cluster-1:default/gone"}), "0");
 }
@@ -115,7 +123,7 @@ TEST_F(MergedStatusTest, WhoLeadsNoMoreIsRefused) {
   ASSERT_TRUE(run(lead.resign()));
   Lead other(redis, "gw-b");
   ASSERT_TRUE(*run(other.hold()));
-  const Status refused = run(writer.write(before, {status("a", "192.0.2.9")}));
+  const Status refused = run(update(writer, before, {status("a", "192.0.2.9")}));
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error(), HasSubstr("does not lead"));
   const auto found = run(read_statuses(redis, "-", {{"cluster-1", "default", "a"}}));
@@ -124,7 +132,7 @@ TEST_F(MergedStatusTest, WhoLeadsNoMoreIsRefused) {
 
 TEST_F(MergedStatusTest, ForeignKeysAreReportedAndLeftAlone) {
   server.command({"LPUSH", "sluice:1:statuses:cluster-1", "x"});
-  const Status refused = run(writer.write(lead.leader(), {status("a", "192.0.2.1")}));
+  const Status refused = run(update(writer, lead.leader(), {status("a", "192.0.2.1")}));
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error(), HasSubstr("not ours"));
   EXPECT_EQ(server.command({"LLEN", "sluice:1:statuses:cluster-1"}), "1");

@@ -22,12 +22,25 @@ class StatusTest : public StoreTest {
 
 TEST_F(StatusTest, WrittenOnlyOnChangeAndDeletedWhenGone) {
   StatusWriter writer(redis, "gw-1");
-  ASSERT_TRUE(run(writer.write({status("a", "192.0.2.1"), status("b", "192.0.2.2")})));
+  ASSERT_TRUE(run(writer.update({status("a", "192.0.2.1"), status("b", "192.0.2.2")}, {})));
   const std::string before = writes();
-  ASSERT_TRUE(run(writer.write({status("a", "192.0.2.1"), status("b", "192.0.2.2")})));
+  ASSERT_TRUE(run(writer.update({status("a", "192.0.2.1"), status("b", "192.0.2.2")}, {})));
   EXPECT_EQ(writes(), before);
-  ASSERT_TRUE(run(writer.write({status("a", "192.0.2.9")})));
+  ASSERT_TRUE(run(writer.update({status("a", "192.0.2.9")}, {{kManualSource, "default", "b"}})));
   EXPECT_NE(writes(), before);
+  // What Redis may have lost is written again, and is known nevertheless.
+  const std::string once = writes();
+  writer.forget();
+  EXPECT_EQ(writer.last({kManualSource, "default", "a"})->addresses(0), "192.0.2.9");
+  ASSERT_TRUE(run(writer.update({status("a", "192.0.2.9")}, {})));
+  EXPECT_NE(writes(), once);
+  // Another process begins with what is there.
+  StatusWriter next(redis, "gw-1");
+  ASSERT_TRUE(run(next.recall({{kManualSource, "default", "a"}, {kManualSource, "default", "b"}})));
+  EXPECT_EQ(next.services().size(), 1u);
+  const std::string twice = writes();
+  ASSERT_TRUE(run(next.update({status("a", "192.0.2.9")}, {})));
+  EXPECT_EQ(writes(), twice);
   const auto found = run(read_statuses(
       redis, "gw-1", {{kManualSource, "default", "a"}, {kManualSource, "default", "b"}}));
   ASSERT_TRUE(found);
