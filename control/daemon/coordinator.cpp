@@ -234,6 +234,7 @@ awaitable<Status> Coordinator::rebuild() {
   note_secret();
   rebuild_since_.reset();
   ledger_dirty_ = true;
+  reconciler_.ledger_changed(true);
   co_return co_await refresh_ledger();
 }
 
