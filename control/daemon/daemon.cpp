@@ -31,6 +31,14 @@ std::string program_version() {
   return "sluice-control " SLUICE_VERSION;
 }
 
+// Empty, or why it could not be written.
+awaitable<std::string> write_image(std::string path, std::shared_ptr<store::DiskImage> image) {
+  // Packets and changes go first.
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+  const Status saved = store::save_disk_state(path, std::move(*image));
+  co_return saved ? std::string() : saved.error();
+}
+
 CoordinatorOptions coordinator_options(const v1::GatewayConfig& config) {
   CoordinatorOptions options;
   options.redis = store::redis_options(config.redis());
@@ -235,22 +243,16 @@ void Daemon::on_connected(bool connected) {
 awaitable<void> Daemon::save_disk() {
   if (!disk_dirty_ || !(disk_loaded_ || reader_.read_once())) co_return;
   disk_dirty_ = false;
-  store::DiskImage image;
-  store::stamp(image.state.mutable_header(), program_version());
-  image.sources = reader_.image();
-  coordinator_.save(&image.state);
-  *image.state.mutable_ids() = ids_.save();
-  image.state.set_generation(programmer_.last_generation());
+  const auto image = std::make_shared<store::DiskImage>();
+  store::stamp(image->state.mutable_header(), program_version());
+  image->sources = reader_.image();
+  coordinator_.save(&image->state);
+  *image->state.mutable_ids() = ids_.save();
+  image->state.set_generation(programmer_.last_generation());
   const auto begun = std::chrono::steady_clock::now();
-  const std::string error = co_await asio::co_spawn(
-      disk_thread_,
-      [path = disk_path_, image_ = std::move(image)]() mutable -> awaitable<std::string> {
-        // Packets and changes go first.
-        (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
-        const Status saved = store::save_disk_state(path, std::move(image_));
-        co_return saved ? std::string() : saved.error();
-      },
-      asio::use_awaitable);
+  awaitable<std::string> writing = write_image(disk_path_, image);
+  const std::string error =
+      co_await asio::co_spawn(disk_thread_, std::move(writing), asio::use_awaitable);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - begun);
   save_interval_ =
@@ -261,8 +263,8 @@ awaitable<void> Daemon::save_disk() {
   }
   disk_dirty_ = true;
   if (auto left_out = save_log_.admit())
-    spdlog::error("disk state not saved file={} error=\"{}\" left_out={}", disk_path_,
-                  error, *left_out);
+    spdlog::error("disk state not saved file={} error=\"{}\" left_out={}", disk_path_, error,
+                  *left_out);
 }
 
 awaitable<void> Daemon::save_loop() {
