@@ -2,6 +2,7 @@
 // answered at once, by the rights config/kubernetes/rbac.yaml gives sluice-agent.
 #pragma once
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -181,7 +182,13 @@ class SyncTest : public store::StoreTest, public ClusterServices {
     return status;
   }
   void gateways_say(std::vector<v1::ServiceStatus> statuses) {
-    const Status written = run(writer.write(lead.leader(), std::move(statuses)));
+    std::vector<store::StatusKey> gone = writer.services();
+    std::erase_if(gone, [&](const store::StatusKey& key) {
+      return std::ranges::any_of(statuses, [&](const v1::ServiceStatus& status) {
+        return status.namespace_() == key.ns && status.name() == key.name;
+      });
+    });
+    const Status written = run(writer.update(lead.leader(), std::move(statuses), std::move(gone)));
     ASSERT_TRUE(written) << written.error();
   }
   void ledger_says_given_back(const std::string& name, const std::string& address) {
