@@ -102,6 +102,7 @@ class Coordinator {
   std::vector<ServiceKey> next_to_compare();
   v1::ServiceStatus own_status(const ServicePlan& plan) const;
   Clock::duration idle_time() const;
+  Clock::time_point next_requests() const { return allocate_at_ + 5 * allocation_took_; }
   v1::GatewayPresence presence() const;
   bool withdrawn_everywhere(const IpAddress& address) const;
   bool would_lose_services() const;
@@ -125,6 +126,7 @@ class Coordinator {
   bool stopping_ = false, disk_ledger_ = false, was_leading_ = false, pools_seeded_ = false;
   bool ledger_dirty_ = true, allocate_dirty_ = true, own_recalled_ = false,
        merged_recalled_ = false;
+  bool requests_dirty_ = false;    // Requests changed since the last allocate().
   bool allocation_waits_ = false;  // Somebody has no address, which time alone may change.
   Clock::duration allocation_took_{};
   Clock::time_point lead_at_{}, presence_at_{}, presence_looked_at_{}, gateways_at_{},

@@ -1,5 +1,6 @@
 #include "control/daemon/reconciler.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -65,9 +66,32 @@ void Reconciler::plan(const ServiceKey& key) {
     requests_changed_ = true;
     return;
   }
-  requests_changed_ = requests_changed_ || at == plans_.end() ||
-                      !same_allocation(at->second.request, next.request);
+  requests_changed_ =
+      requests_changed_ || at == plans_.end() || concerns_grants(at->second.request, next.request);
   plans_.insert_or_assign(key, std::move(next));
+}
+
+// Addresses in a status are of use to a Service that lost them: while it holds them they tell
+// nothing, and every address that is written back to the cluster comes here as such a change.
+bool Reconciler::concerns_grants(const AddressRequest& before, const AddressRequest& after) const {
+  if (before.status_addresses == after.status_addresses) return !same_allocation(before, after);
+  const auto held = [&](const IpAddress& address) {
+    if (ledger_ == nullptr) return false;
+    const auto record = ledger_->find(address);
+    return record != ledger_->end() &&
+           std::ranges::any_of(record->second.holders(), [&](const v1::AddressHolder& holder) {
+             return holder.name() == after.service.name && holder.uid() == after.uid &&
+                    holder.namespace_() == after.service.ns &&
+                    holder.source() == after.service.source;
+           });
+  };
+  if (!std::ranges::all_of(before.status_addresses, held) ||
+      !std::ranges::all_of(after.status_addresses, held)) {
+    return true;
+  }
+  AddressRequest as_before = after;
+  as_before.status_addresses = before.status_addresses;
+  return !same_allocation(before, as_before);
 }
 
 void Reconciler::refresh_pools() {

@@ -70,6 +70,7 @@ class Reconciler {
 
  private:
   void plan(const ServiceKey& key);
+  bool concerns_grants(const AddressRequest& before, const AddressRequest& after) const;
   void refresh_pools();
   DesiredInputs inputs(const Serving& serving) const;
 
