@@ -131,7 +131,7 @@ dataplane:
   memory: {{hugePages: "off", packetBuffers: 4096}}
   tables: {{vips: 4096, flowsIPv4: 4096, flowsIPv6: 4096, natFlows: 4096}}
   slowPath: {{vipInterface: vips-{name}}}
-  ports: [{{name: null-{name}, device: net_null0}}]
+  ports: [{{name: null-{name}, device: "net_null0,no-rx=1"}}]
 """)
         return path
 

@@ -115,7 +115,7 @@ def endpoints_by_port(service, slices):
             ready = conditions.get("ready", True)
             serving = conditions.get("serving", ready)
             terminating = conditions.get("terminating", False)
-            address = endpoint["addresses"][0]
+            address = str(ipaddress.ip_address(endpoint["addresses"][0]))
             for index, wanted in enumerate(ports):
                 for port in one["ports"] or []:
                     if port.get("name", "") != wanted.get("name", "") or port["protocol"] != wanted["protocol"]:
