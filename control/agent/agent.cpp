@@ -150,9 +150,9 @@ Status Agent::Impl::start() {
   if (!options_.config.listen().empty()) {
     if (Status listening = health_.listen(options_.config.listen()); !listening) return listening;
   }
-  spdlog::info("starting version={} cluster={} server={} origin=\"{}\" redis={} health_port={}",
+  spdlog::info("starting version={} cluster={} server={} origin=\"{}\" redis=\"{}\" health_port={}",
                SLUICE_VERSION, options_.config.cluster(), access->url(), access->origin,
-               options_.config.redis().address(), health_.port());
+               store::target_text(store::redis_options(options_.config.redis())), health_.port());
   make_parts(std::move(*access));
   for (auto& reflector : reflectors_) spawn("reflector", reflector->run());
   spawn("publish", publish_.run());

@@ -176,7 +176,7 @@ asio::awaitable<bool> PublishLoop::Impl::connect() {
   why_ = "connected anew";
   forget_changes();
   const Status connected = co_await redis_.connect();
-  if (connected) spdlog::info("redis answers address={}", options_.redis.address);
+  if (connected) spdlog::info("redis answers address=\"{}\"", store::target_text(options_.redis));
   co_return connected ? true : fail("redis does not answer", connected.error());
 }
 

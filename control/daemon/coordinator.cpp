@@ -130,11 +130,11 @@ awaitable<void> Coordinator::run() {
 awaitable<Status> Coordinator::connect() {
   const Status status = co_await redis_.connect();
   if (status) {
-    spdlog::info("redis connected address={}", options_.redis.address);
+    spdlog::info("redis connected address=\"{}\"", store::target_text(options_.redis));
     forget_written();
   } else if (auto left_out = connect_log_.admit()) {
-    spdlog::warn("redis unreachable address={} error=\"{}\" left_out={}", options_.redis.address,
-                 status.error(), *left_out);
+    spdlog::warn("redis unreachable address=\"{}\" error=\"{}\" left_out={}",
+                 store::target_text(options_.redis), status.error(), *left_out);
   }
   co_return status;
 }

@@ -150,8 +150,9 @@ Status Daemon::load_disk() {
 Status Daemon::start() {
   if (Status s = prepare_directory(); !s) return s;
   if (Status s = load_disk(); !s) return s;
-  spdlog::info("starting version={} gateway={} redis={} dataplane={}", SLUICE_VERSION,
-               gateway_name(config_), config_.redis().address(), config_.dataplane().socket());
+  spdlog::info("starting version={} gateway={} redis=\"{}\" dataplane={}", SLUICE_VERSION,
+               gateway_name(config_), store::target_text(store::redis_options(config_.redis())),
+               config_.dataplane().socket());
   spawn("reader", reader_.run());
   spawn("programmer", programmer_.run());
   spawn("coordinator", coordinator_.run());

@@ -207,7 +207,11 @@ asio::awaitable<bool> LeaseElector::Impl::write(LeaseWrite write) {
   }
   const Response response = co_await calls_.request(std::move(request));
   if (!response.ok()) {
-    if (response.status != 409 && response.status != 404) {
+    if (response.status == 404 && !seen_) {
+      hooks_.on_error("the Lease " + options_.ns + "/" + options_.name +
+                      " cannot be made: there is no namespace " + options_.ns +
+                      "; create it, or name another one in kubernetes.namespace of agent.yaml");
+    } else if (response.status != 409 && response.status != 404) {
       hooks_.on_error("the Lease " + options_.ns + "/" + options_.name +
                       " cannot be written: " + response.error);
       // Written after all, perhaps: what is there now tells.

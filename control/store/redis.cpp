@@ -57,7 +57,7 @@ RedisOptions redis_options(const v1::Redis& config) {
 
 std::string target_text(const RedisOptions& options) {
   if (options.sentinel.addresses.empty()) return options.address;
-  std::string text = "master \"" + options.sentinel.master + "\" of Sentinels";
+  std::string text = "master " + options.sentinel.master + " of Sentinels";
   for (const std::string& address : options.sentinel.addresses) text += " " + address;
   return text;
 }

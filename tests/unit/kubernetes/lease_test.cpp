@@ -66,8 +66,13 @@ class LeaseTest : public testing::Test {
               milliseconds duration)
         : calls(io.get_executor()) {
       calls.respond = [&server, this](const Request& request) {
-        if (!cut_off) return server.answer(request);
         Response response;
+        if (no_namespace) {
+          response.status = 404;
+          response.error = "namespaces not found";
+          return response;
+        }
+        if (!cut_off) return server.answer(request);
         response.failure = Failure::kTransport;
         return response;
       };
@@ -88,7 +93,7 @@ class LeaseTest : public testing::Test {
     std::unique_ptr<LeaseElector> elector;
     std::string errors;
     int changes = 0;
-    bool ended = false, cut_off = false;
+    bool ended = false, cut_off = false, no_namespace = false;
   };
 
   ~LeaseTest() override {
@@ -186,6 +191,16 @@ TEST_F(LeaseTest, ADeletedLeaseIsMadeAnewWithALargerToken) {
   ASSERT_TRUE(until([&] { return a.elector->leading() && a.elector->token() == 2; }));
   EXPECT_THAT(a.errors, HasSubstr("the Lease was deleted"));
   EXPECT_EQ(server.record().transitions, 2u);
+}
+
+TEST_F(LeaseTest, AMissingNamespaceIsSaidAndWaitedFor) {
+  Candidate& a = add("a");
+  a.no_namespace = true;
+  EXPECT_TRUE(until([&] { return a.errors.find("there is no namespace") != std::string::npos; }));
+  EXPECT_NE(a.errors.find("kubernetes.namespace"), std::string::npos);
+  EXPECT_FALSE(a.elector->leading());
+  a.no_namespace = false;
+  EXPECT_TRUE(until([&] { return a.elector->leading(); }));
 }
 
 TEST_F(LeaseTest, ATokenInUseRaisesTheTransitionsInPlace) {
