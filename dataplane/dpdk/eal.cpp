@@ -12,6 +12,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <mutex>
 
 #include "dataplane/kernel/fib.h"
@@ -211,10 +212,16 @@ std::uint32_t packet_buffers(const v1::Dataplane& config) {
   return std::max(config.memory().packet_buffers(), least);
 }
 
+std::uint32_t route_room(std::uint32_t routes, std::uint32_t vips) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(
+      std::uint64_t{routes} + vips, std::numeric_limits<std::int32_t>::max()));
+}
+
 std::uint64_t needed_memory(const v1::Dataplane& config) {
   return packet_buffers(config) * (packet_buffer_bytes(config) + kPacketBufferOverhead) +
-         kFixedMemory + routes_memory(config.tables().routes_ipv4()) +
-         routes_memory(config.tables().routes_ipv6());
+         kFixedMemory +
+         routes_memory(route_room(config.tables().routes_ipv4(), config.tables().vips())) +
+         routes_memory(route_room(config.tables().routes_ipv6(), config.tables().vips()));
 }
 
 bool is_pci_address(const std::string& device) {

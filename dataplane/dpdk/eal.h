@@ -35,6 +35,8 @@ std::uint64_t packet_buffer_bytes(const v1::Dataplane& config);  // Data room of
 // fewer a port could fall dry.
 std::uint32_t packet_buffers(const v1::Dataplane& config);
 std::uint64_t needed_memory(const v1::Dataplane& config);
+// Of one family's table: each VIP is an address of the kernel, which keeps a route to it.
+std::uint32_t route_room(std::uint32_t routes, std::uint32_t vips);
 
 // True for "0000:01:00.0" and "01:00.0".
 bool is_pci_address(const std::string& device);

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <thread>
 
+#include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/fragment_field.h"
 #include "dataplane/dpdk/low_power.h"
 #include "dataplane/dpdk/table_memory.h"
@@ -206,9 +207,11 @@ Status Runtime::make_routing() {
       kMultipath - 1);
   routing_ = std::make_unique<Routing>(next_hops, kMultipathGroups, tables.backends());
   const int socket = static_cast<int>(rte_lcore_to_socket_id(lcores_.front()));
-  auto fib_ipv4 = make_fib<Ipv4>("routes_ipv4", tables.routes_ipv4(), socket);
+  auto fib_ipv4 =
+      make_fib<Ipv4>("routes_ipv4", route_room(tables.routes_ipv4(), tables.vips()), socket);
   if (!fib_ipv4) return Error{fib_ipv4.error()};
-  auto fib_ipv6 = make_fib<Ipv6>("routes_ipv6", tables.routes_ipv6(), socket);
+  auto fib_ipv6 =
+      make_fib<Ipv6>("routes_ipv6", route_room(tables.routes_ipv6(), tables.vips()), socket);
   if (!fib_ipv6) return Error{fib_ipv6.error()};
   routing_->fib_ipv4 = std::move(*fib_ipv4);
   routing_->fib_ipv6 = std::move(*fib_ipv6);
