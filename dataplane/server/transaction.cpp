@@ -90,10 +90,13 @@ Result<v1::ApplyReply> Transaction::commit(Client client) {
     return Error{committed.error()};
   }
   const ForwardingState& state = *generations_.serving();
-  spdlog::info(
-      "applied generation={} vips={} backends={} addresses={} tables_built={} microseconds={}",
-      state.generation(), state.vip_count(), state.backend_count(), state.address_count(),
-      committed->tables_built, committed->microseconds);
+  if (const auto left_out = applied_log_.admit()) {
+    spdlog::info(
+        "applied generation={} vips={} backends={} addresses={} tables_built={} microseconds={} "
+        "left_out={}",
+        state.generation(), state.vip_count(), state.backend_count(), state.address_count(),
+        committed->tables_built, committed->microseconds, *left_out);
+  }
   v1::ApplyReply answer = reply();
   answer.set_build_microseconds(committed->microseconds);
   answer.set_tables_built(committed->tables_built);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "config/logging.h"
 #include "dataplane.pb.h"
 #include "dataplane/forward/state_builder.h"
 #include "dataplane/server/generations.h"
@@ -48,6 +49,7 @@ class Transaction {
   Generations& generations_;
   FlowTimers defaults_;
   std::optional<Open> open_;
+  LogLimiter applied_log_;
 };
 
 }  // namespace sluice
