@@ -179,9 +179,9 @@ asio::awaitable<Status> StoreReader::Impl::session() {
       status = co_await read_all();
       if (!status) co_return status;
       check = steady_clock::now() + timing_.check;
-    } else if (news) {
+    } else {
       report();
-      observer_.on_synced();
+      if (news) observer_.on_synced();
     }
   }
   co_return Error{"stopped"};
@@ -257,7 +257,7 @@ asio::awaitable<Status> StoreReader::Impl::deliver(std::map<ObjectKey, bool> cha
 }
 
 asio::awaitable<Result<bool>> StoreReader::Impl::compare() {
-  marker_seen_ = false;
+  const bool marker_seen = std::exchange(marker_seen_, false);
   std::set<std::string> names;
   for (const auto& [name, state] : sources_) names.insert(name);
   auto marks = co_await read_marks(commands_, std::move(names));
@@ -267,7 +267,11 @@ asio::awaitable<Result<bool>> StoreReader::Impl::compare() {
   for (const auto& [name, hash] : marks->hashes) {
     const auto found = sources_.find(name);
     const bool accepted = marks->accepted.contains(name);
-    if (found == sources_.end() || found->second.disagrees(hash, accepted)) again = true;
+    if (found == sources_.end() || found->second.disagrees(hash, accepted)) {
+      again = true;
+    } else if (found->second.lagging()) {
+      marker_seen_ = marker_seen;  // Once its entries are read, the marker is compared.
+    }
   }
   co_return again;
 }

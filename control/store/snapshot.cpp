@@ -20,7 +20,9 @@ constexpr std::size_t kMaxProblems = 100;
 constexpr std::size_t kChunk = 512;  // Objects fetched and decoded at once.
 constexpr std::size_t kMaxHistory =
     65536;  // Entries read for explicit deletes; the stream's length.
-constexpr int kMaxRounds = 20;
+// Looks at what changed since: with as many entries as one look takes there is certainly more.
+constexpr int kMaxRounds = 2000;
+constexpr int kMaxUnsettled = 20;  // Of those, rounds that saw the last entry.
 
 std::string ledger_mark(const RedisValue& reply) {
   return reply.at(0).text + " " + reply.at(1).text + " " + reply.at(2).text;
@@ -46,16 +48,19 @@ class SnapshotReader {
   asio::awaitable<Status> check_history();
   asio::awaitable<Status> scan_objects();
   asio::awaitable<Status> read_values();
+  enum class Round { kDone, kMore, kUnsettled };
   // One look at the changes since stream_id and, after them, at the hashes.
-  asio::awaitable<Result<bool>> catch_up();
+  asio::awaitable<Result<Round>> catch_up();
   void note_history(const StreamEntry& entry);
-  void apply(const StreamEntry& entry, std::set<ObjectKey>* stale);
+  // False: entries before this one are gone.
+  bool apply(const StreamEntry& entry, std::set<ObjectKey>* stale);
   bool consistent(const std::map<std::string, SourceHash>& hashes);
 
   Redis& redis_;
   const std::map<std::string, Position> known_;
   Snapshot snapshot_;
   std::map<std::string, Position> reached_;        // By hashes, then by entries.
+  std::set<std::string> followed_;                 // Sources whose position is by entries.
   std::map<std::string, std::uint64_t> gap_free_;  // Sequence up to which history has no gap.
 };
 
@@ -155,11 +160,16 @@ asio::awaitable<Status> SnapshotReader::read_values() {
   co_return Ok{};
 }
 
-void SnapshotReader::apply(const StreamEntry& entry, std::set<ObjectKey>* stale) {
-  if (entry.source.empty() || entry.source == keys::kLedgerSource) return;
+bool SnapshotReader::apply(const StreamEntry& entry, std::set<ObjectKey>* stale) {
+  if (entry.source.empty() || entry.source == keys::kLedgerSource) return true;
   note_history(entry);
-  reached_[entry.source] = {entry.incarnation, entry.sequence, entry.id};
-  if (!entry.key) return;
+  Position& reached = reached_[entry.source];
+  const bool first = followed_.insert(entry.source).second;
+  const bool gap =
+      !first && entry.incarnation == reached.incarnation && entry.sequence != reached.sequence + 1;
+  reached = {entry.incarnation, entry.sequence, entry.id};
+  if (gap) return false;
+  if (!entry.key) return true;
   SourceSnapshot& source = snapshot_.sources[entry.source];
   if (entry.op == StreamEntry::Op::kPut) {
     source.objects.try_emplace(*entry.key);
@@ -168,6 +178,7 @@ void SnapshotReader::apply(const StreamEntry& entry, std::set<ObjectKey>* stale)
     source.objects.erase(*entry.key);
     stale->erase(*entry.key);
   }
+  return true;
 }
 
 bool SnapshotReader::consistent(const std::map<std::string, SourceHash>& hashes) {
@@ -178,7 +189,7 @@ bool SnapshotReader::consistent(const std::map<std::string, SourceHash>& hashes)
   });
 }
 
-asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
+asio::awaitable<Result<SnapshotReader::Round>> SnapshotReader::catch_up() {
   std::vector<std::string> names;
   for (const auto& [name, source] : snapshot_.sources) names.push_back(name);
   // The hashes after the changes: what is written in between makes them disagree, and is read in
@@ -194,7 +205,11 @@ asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
 
   const std::vector<StreamEntry> entries = parse_entries(replies->front());
   std::set<ObjectKey> stale;
-  for (const StreamEntry& entry : entries) apply(entry, &stale);
+  for (const StreamEntry& entry : entries) {
+    if (!apply(entry, &stale)) {
+      co_return Error{"Redis' contents changed faster than they could be read"};
+    }
+  }
   if (!entries.empty()) snapshot_.stream_id = entries.back().id;
   std::vector<ObjectKey> changed(stale.begin(), stale.end());
   auto values = co_await read_objects(redis_, changed);
@@ -202,16 +217,18 @@ asio::awaitable<Result<bool>> SnapshotReader::catch_up() {
   for (std::size_t i = 0; i < changed.size(); ++i) {
     snapshot_.sources[changed[i].source].objects[changed[i]] = std::move((*values)[i]);
   }
-  if (entries.size() >= kStreamBatch) co_return false;
+  if (entries.size() >= kStreamBatch) co_return Round::kMore;
 
   std::map<std::string, SourceHash> hashes;
   for (std::size_t i = 0; i < names.size(); ++i) {
     hashes[names[i]] = parse_source_hash(names[i], (*replies)[i + 1]);
   }
   // A source that entries named for the first time has no hash here yet: one round more.
-  if (names.size() != snapshot_.sources.size() || !consistent(hashes)) co_return false;
+  if (names.size() != snapshot_.sources.size() || !consistent(hashes)) {
+    co_return Round::kUnsettled;
+  }
   for (auto& [name, hash] : hashes) snapshot_.sources[name].hash = std::move(hash);
-  co_return true;
+  co_return Round::kDone;
 }
 
 asio::awaitable<Result<Snapshot>> SnapshotReader::run() {
@@ -220,10 +237,12 @@ asio::awaitable<Result<Snapshot>> SnapshotReader::run() {
   if (status) status = co_await scan_objects();
   if (status) status = co_await read_values();
   if (!status) co_return Error{status.error()};
-  for (int round = 0; round < kMaxRounds; ++round) {
+  int unsettled = 0;
+  for (int round = 0; round < kMaxRounds && unsettled < kMaxUnsettled; ++round) {
     auto done = co_await catch_up();
     if (!done) co_return Error{done.error()};
-    if (*done) co_return std::move(snapshot_);
+    if (*done == Round::kDone) co_return std::move(snapshot_);
+    if (*done == Round::kUnsettled) ++unsettled;
   }
   co_return Error{
       "Redis' contents changed faster than they could be read, or its counters and its "

@@ -91,6 +91,23 @@ Evidence SourceState::gather(const SourceSnapshot& snapshot) const {
   return e;
 }
 
+// Nothing is held, and every change since the last read was followed: what is in memory is what
+// Redis has.
+Evidence SourceState::gather_followed(const SourceHash& hash, bool accepted) const {
+  Evidence e;
+  e.source = name_;
+  e.base = base_;
+  e.live = live_;
+  e.hash = hash;
+  e.accepted = accepted;
+  e.complete_before = base_complete_;
+  for (const auto& [kind, count] : totals_.present)
+    e.counted[kind] = static_cast<std::uint64_t>(count);
+  e.known = objects_.size();
+  e.known_services = static_cast<std::size_t>(totals_.services);
+  return e;
+}
+
 void SourceState::take(const SourceSnapshot& snapshot, StoreObserver& observer) {
   judgement_ = judge(gather(snapshot));
   judged_ = snapshot.hash;
@@ -196,7 +213,8 @@ bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
   }
   lagging_at_ = 0;
   if (same_hash(hash, judged_)) return false;
-  if (hash.marker_bytes != judged_.marker_bytes && !adopts_marker(hash)) return true;
+  const bool promises = hash.marker_bytes != judged_.marker_bytes;
+  if (promises && (!hash.marker || totals_.held > 0 || !judgement_.miscounted.empty())) return true;
   // Followed further since the judgement: the counts must have followed too.
   for (const v1::Kind kind : all_kinds()) {
     const auto own = totals_.present.find(kind);
@@ -204,15 +222,9 @@ bool SourceState::disagrees(const SourceHash& hash, bool accepted) {
     // A difference that was there when judged needs no second look before something is written.
     if (hash.count(kind) != have && !judgement_.miscounted.contains(kind)) return true;
   }
+  if (promises) judgement_ = judge(gather_followed(hash, accepted));
   judged_ = hash;
   return false;
-}
-
-// A marker that promises what the last one did needs no second read.
-bool SourceState::adopts_marker(const SourceHash& hash) const {
-  if (!hash.marker || totals_.held > 0 || !judgement_.miscounted.empty()) return false;
-  return std::ranges::all_of(
-      all_kinds(), [&](v1::Kind kind) { return hash.complete(kind) == judged_.complete(kind); });
 }
 
 // For people who have to decide whether to let them go.

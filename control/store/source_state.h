@@ -35,8 +35,11 @@ class SourceState {
   // Effects of entries that followed.
   void put(const ObjectKey& key, const ReadObject& value, StoreObserver& observer);
   void remove(const ObjectKey& key, StoreObserver& observer);
-  // Compares with a source hash read now; true: read everything again.
+  // Compares with a source hash read now; true: read everything again. Another promise of the
+  // marker over what was followed is judged anew without that.
   bool disagrees(const SourceHash& hash, bool accepted);
+  // The last comparison found changes whose entries are still to come.
+  bool lagging() const { return lagging_at_ != 0; }
 
   // After each read or batch: tells the observer when the view changed. `error`: why Redis is not
   // being read, when it is not connected.
@@ -55,10 +58,10 @@ class SourceState {
 
   void save_position(v1::DiskSource* disk) const;
   Evidence gather(const SourceSnapshot& snapshot) const;
+  Evidence gather_followed(const SourceHash& hash, bool accepted) const;
   void update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer);
   void drop_absent(const SourceSnapshot& snapshot, StoreObserver& observer);
   void settle();
-  bool adopts_marker(const SourceHash& hash) const;
   // Each change of an object in objects_ is between these two, which keep the totals.
   void leave(const ObjectKey& key, const Known& known) { tally(key, known, -1); }
   void enter(const ObjectKey& key, const Known& known) { tally(key, known, 1); }

@@ -167,6 +167,32 @@ TEST_F(ReaderTest, ASourceThatWasNotPublishedAsAWholeIsNotComplete) {
   EXPECT_TRUE(until([this] { return !observer.sources["prod"].complete.empty(); }));
 }
 
+// What was followed without a gap is known already.
+TEST_F(ReaderTest, AMarkerThatPromisesMoreNeedsNoSecondRead) {
+  const auto scans = [this] {
+    const std::string stats = server.command({"INFO", "commandstats"});
+    const std::string field = "cmdstat_scan:calls=";
+    return std::stoi(stats.substr(stats.find(field) + field.size()));
+  };
+  Publisher prod(redis, "prod", 1, "test");
+  ASSERT_TRUE(run(prod.publish_all({v1::KIND_SERVICE}, services(2), "uid")));
+  ASSERT_TRUE(until([this] { return observer.sources["prod"].state.state() == "synced"; }));
+  settle();
+  EXPECT_THAT(observer.sources["prod"].complete, testing::ElementsAre(v1::KIND_SERVICE));
+  int before = scans();
+  ASSERT_TRUE(run(prod.publish_all({v1::KIND_SERVICE}, services(2), "uid")));
+  const int of_a_run = scans() - before;
+  before = scans();
+  ASSERT_TRUE(run(prod.publish_all(all_kinds(), services(3), "uid")));
+  EXPECT_TRUE(until([this] {
+    return observer.sources["prod"].complete.size() == all_kinds().size() &&
+           observer.has("web-2", "prod");
+  }));
+  settle();
+  EXPECT_EQ(scans() - before, of_a_run);
+  EXPECT_EQ(observer.sources["prod"].state.state(), "synced");
+}
+
 TEST_F(ReaderTest, TheLedgersChangesAreAnnounced) {
   const int before = observer.ledger;
   Lead lead(redis, "gw-a");
