@@ -49,22 +49,38 @@ v1::LoadBalancerIngress normalized(v1::LoadBalancerIngress entry) {
   return entry;
 }
 
-bool holds(const v1::AddressHolder& holder, const std::string& source, const ServiceView& service) {
-  return holder.source() == source && holder.uid() == service.uid &&
-         holder.namespace_() == service.ns && holder.name() == service.name;
+bool names(const v1::AddressHolder& holder, const std::string& source, const ServiceView& service) {
+  return holder.source() == source && holder.namespace_() == service.ns &&
+         holder.name() == service.name;
 }
 
-// The Service had the address by the ledger, and gave it back.
+bool has_family_of(const IpAddress& address, const v1::ServiceStatus& status) {
+  return std::ranges::any_of(status.addresses(), [&](const std::string& text) {
+    const auto other = IpAddress::parse(text);
+    return other && other->is_v6() == address.is_v6();
+  });
+}
+
+// The address is one of the ledger's, and no longer this Service's: it gave it back, has it for
+// externalIPs alone, or others have followed it there. The record does not say who left an address
+// that was shared, or before its last holder.
 bool given_back(const DecisionInputs& in, const std::string& ip) {
   const auto address = IpAddress::parse(ip);
   if (!address || !in.records) return false;
   const auto at = in.records->find(*address);
   if (at == in.records->end()) return false;
   const v1::Address& record = at->second;
-  const bool held = std::ranges::any_of(record.holders(), [&](const v1::AddressHolder& holder) {
-    return holds(holder, in.source, *in.service);
-  });
-  return !held && record.has_last_holder() && holds(record.last_holder(), in.source, *in.service);
+  const ServiceView& service = *in.service;
+  for (const v1::AddressHolder& holder : record.holders()) {
+    if (names(holder, in.source, service))
+      return holder.uid() == service.uid && holder.external_ip();
+  }
+  if (!record.holders().empty()) return true;
+  if (!record.has_last_holder()) return false;
+  const v1::AddressHolder& last = record.last_holder();
+  if (names(last, in.source, service)) return last.uid() == service.uid;
+  // An old ledger may have come back; what it has lost, the Service's status is to bring back.
+  return has_family_of(*address, *in.status);
 }
 
 Ingress wanted_ingress(const DecisionInputs& in) {

@@ -1,8 +1,8 @@
 // What the status of a Service in the cluster should become: the pure part of status_writer.h.
 // Rules: only Services of type LoadBalancer and of a class we serve are ever touched (one whose
 // type was changed loses our conditions, once). An address is written once at least one gateway has
-// programmed it; it stays until the ledger says that this Service gave it back; entries that the
-// ledger does not know as this Service's are left alone. Conditions of ours begin with
+// programmed it; it stays until the ledger says that this Service gave it back, or that others have
+// it; entries that the ledger does not know are left alone. Conditions of ours begin with
 // "sluice.dev/". What nobody knows changes nothing.
 // Ownership: by value. Thread: any, pure. Shapes: addresses are canonical text; times RFC 3339.
 // Source: Kubernetes API reference, ServiceStatus; KEP-1860 (ipMode).

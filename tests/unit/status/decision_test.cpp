@@ -147,6 +147,42 @@ TEST(Decision, AnAddressTheLedgerStillGivesItStaysWhateverTheStatusSays) {
   EXPECT_THAT(ips(decide_on(service, &status, records)), IsEmpty());
 }
 
+TEST(Decision, AnAddressThatOthersHaveNowIsRemoved) {
+  v1::Service service = load_balancer();
+  add_ingress(&service, "192.0.2.1");
+  const v1::ServiceStatus status = merged({"192.0.2.2"});
+  LedgerRecords records;
+  v1::Address& record = records[*IpAddress::parse("192.0.2.1")];
+  hold(record.add_holders(), "u-7");
+  record.mutable_holders(0)->set_name("left-in-a-shared-address");
+  EXPECT_THAT(ips(decide_on(service, &status, records)), ElementsAre("192.0.2.2"));
+  hold(record.add_holders(), "u-0");  // An older Service of that name: the ledger will follow.
+  EXPECT_THAT(ips(decide_on(service, &status, records)), ElementsAre("192.0.2.2", "192.0.2.1"));
+}
+
+TEST(Decision, AnAddressThatOthersHadSinceGoesWhenThereIsAnother) {
+  v1::Service service = load_balancer();
+  add_ingress(&service, "192.0.2.1");
+  LedgerRecords records;
+  release(&records, "192.0.2.1", "u-7");
+  records.begin()->second.mutable_last_holder()->set_name("other");
+  const v1::ServiceStatus none = merged({"2001:db8::1"}), other = merged({"192.0.2.2"});
+  EXPECT_THAT(ips(decide_on(service, &none, records)), ElementsAre("2001:db8::1", "192.0.2.1"))
+      << "of what an old ledger has lost, this may be all there is";
+  EXPECT_THAT(ips(decide_on(service, &other, records)), ElementsAre("192.0.2.2"));
+}
+
+TEST(Decision, AnAddressKeptForExternalIpsAloneLeavesTheStatus) {
+  v1::Service service = load_balancer();
+  add_ingress(&service, "192.0.2.1");
+  const v1::ServiceStatus status = merged({"192.0.2.2"});
+  LedgerRecords records;
+  v1::AddressHolder& holder = *records[*IpAddress::parse("192.0.2.1")].add_holders();
+  hold(&holder);
+  holder.set_external_ip(true);
+  EXPECT_THAT(ips(decide_on(service, &status, records)), ElementsAre("192.0.2.2"));
+}
+
 TEST(Decision, NoStatusOrOneOfAnotherServiceChangesNothing) {
   v1::Service service = load_balancer();
   add_ingress(&service, "192.0.2.1");
