@@ -77,6 +77,7 @@ struct StatusFeed::State {
   asio::awaitable<void> run();
   asio::awaitable<Status> session();
   asio::awaitable<Status> compare();
+  asio::awaitable<bool> ledger_rebuilt();
   void take(const Entry& entry);
   void all_may_have_changed();
   void move_to(const Entry& entry);
@@ -90,6 +91,7 @@ struct StatusFeed::State {
   // Of the last entry seen.
   std::string id = kStreamStart, incarnation;
   std::uint64_t sequence = 0;
+  std::string ledger;  // Its incarnation when it was last seen ready.
   std::optional<steady_clock::time_point> told_all;
 };
 
@@ -114,6 +116,17 @@ void StatusFeed::State::take(const Entry& entry) {
   }
 }
 
+// A ledger that cannot be read (a foreign key in its place) is none.
+asio::awaitable<bool> StatusFeed::State::ledger_rebuilt() {
+  const RedisCommand command{"HMGET", std::string(keys::kLedger), "incarnation", "ready"};
+  auto reply = co_await redis.command(command);
+  if (!reply) co_return false;
+  const std::string& now = reply->at(0).text;
+  if (reply->at(1).text != "1" || now == ledger) co_return false;
+  ledger = now;
+  co_return true;
+}
+
 // XREAD is silent about a stream that was trimmed, emptied or restored: its end tells.
 asio::awaitable<Status> StatusFeed::State::compare() {
   auto reply = co_await redis.command(last_entry_command(stream));
@@ -122,7 +135,8 @@ asio::awaitable<Status> StatusFeed::State::compare() {
   const bool follows = last.incarnation == incarnation && last.sequence >= sequence &&
                        (last.sequence > sequence || last.id == id || last.id.empty());
   if (!follows) move_to(last);
-  if (!follows || !told_all || steady_clock::now() - *told_all >= timing.reread)
+  const bool rebuilt = co_await ledger_rebuilt();
+  if (!follows || rebuilt || !told_all || steady_clock::now() - *told_all >= timing.reread)
     all_may_have_changed();
   co_return Ok{};
 }

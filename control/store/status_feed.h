@@ -1,6 +1,7 @@
 // StatusFeed: which merged statuses of one source changed, as it happens.
 // Purpose: follows the stream sluice:1:statuses:SOURCE, on a connection of its own; says that
-// anything may have changed at the start, on a gap, when the stream is another one, and every few
+// anything may have changed at the start, on a gap, when the stream is another one, when the ledger
+// was rebuilt (what it said before, or did not, decides what a Service gave back), and every few
 // minutes. Ownership: refers to the observer, which must outlive run(). Thread: the executor's;
 // the observer is called on it and must not wait. Errors: logged, and connected again with
 // back-off; after a return what was missed is told.

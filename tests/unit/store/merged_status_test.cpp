@@ -164,6 +164,19 @@ TEST_F(MergedStatusTest, AFollowerReadsAllAgainAfterAGap) {
   EXPECT_TRUE(until([&] { return follower.all == 4; }));
 }
 
+TEST_F(MergedStatusTest, AFollowerReadsAllAgainWhenTheLedgerWasRebuilt) {
+  write({status("a", "192.0.2.1")});
+  start_feed();
+  server.command({"HSET", "sluice:1:ledger", "incarnation", "new", "ready", "0"});
+  write({status("a", "192.0.2.2")});  // It has gone round.
+  EXPECT_TRUE(until([&] { return follower.changed.size() == 1; }));
+  EXPECT_EQ(follower.all, 1);
+  server.command({"HSET", "sluice:1:ledger", "ready", "1"});
+  EXPECT_TRUE(until([&] { return follower.all == 2; }));
+  server.command({"HSET", "sluice:1:ledger", "incarnation", "newer"});
+  EXPECT_TRUE(until([&] { return follower.all == 3; }));
+}
+
 TEST_F(MergedStatusTest, AFollowerNoticesALostStreamAndALostRedis) {
   write({status("a", "192.0.2.1")});
   start_feed();
