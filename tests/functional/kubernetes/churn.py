@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 
+import addresses
+import pools
 import reference
 from cluster import Cluster
-from processes import Bed, wait_until
+from processes import HOLD_SECONDS, Bed, wait_until
 from wire import Api, RedisError
 
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
@@ -34,6 +36,7 @@ class Churn:
         self.random = random.Random(options.seed * 7919)
         self.gateways = [f"g{n + 1}" for n in range(options.gateways)]
         self.anchors, self.anchor_problems, self.samples = {}, [], 0
+        self.hold_times = addresses.HoldTimes(HOLD_SECONDS * 1000)
         self.checks, self.accepted = 0, 0
         self.redis_lost = False  # In this round Redis went back to an older or an empty state.
 
@@ -45,6 +48,7 @@ class Churn:
         self.api = Api(where["plain"])
         self.cluster = Cluster(self.api, self.options.seed)
         self.cluster.anchors(ANCHORS)
+        self.bed.sluice("apply", "-f", "-", text=pools.manifests())
         for name in self.gateways:
             self.bed.start_dataplane(name)
             self.bed.start_control(name)
@@ -62,8 +66,9 @@ class Churn:
         return reference.reported(self.bed.report(gateway, self.dataplane))[0]
 
     def sample(self):
-        """Services nobody touches stay as they are, whatever happens."""
+        """At all times: Services nobody touches stay as they are, and no address has two holders."""
         while not self.stop_sampling.wait(0.2):
+            self.anchor_problems += self.ledger_problems()
             for gateway in self.gateways:
                 try:
                     vips = self.programmed(gateway)
@@ -74,6 +79,14 @@ class Churn:
                     if vips.get(key) != vip:
                         self.anchor_problems.append(f"{gateway}: {key} is {vips.get(key)}, was {vip}")
             self.samples += 1
+
+    def ledger_problems(self):
+        try:
+            with self.bed.redis() as redis:
+                ledger = reference.ledger_of(redis.values("sluice:1:address:*"), self.pool.Address)
+        except (OSError, RedisError):
+            return []
+        return [*addresses.conflicts(ledger), *self.hold_times.problems(ledger, int(time.time() * 1000))]
 
     # ---- checks
 
@@ -108,7 +121,7 @@ class Churn:
             problems = self.look()
             # Only where Redis lost the deletions themselves may an absence need a word of a person.
             if problems and self.redis_lost and self.alarmed():
-                self.bed.accept(CLUSTER)
+                self.bed.sluice("source", "accept", CLUSTER)
                 self.accepted += 1
             if not problems:
                 time.sleep(0.3)
@@ -269,7 +282,8 @@ class Churn:
         if self.anchor_problems:
             raise SystemExit("FAILED: " + "\n  ".join(self.anchor_problems[:10]))
         print(f"passed: seed {self.options.seed}, {self.cluster.operations} operations, {self.checks} checks, {self.accepted} acceptances, "
-              f"{self.samples} samples of Services nobody touched")
+              f"{self.samples} samples of Services nobody touched and of the ledger, "
+              f"{self.hold_times.seen} addresses given again")
 
 
 def main():

@@ -1,12 +1,16 @@
 """Random operations of a cluster on the API server, and what its endpoint controller would do. Fixed by a seed."""
 import random
 
+import pools
+from addresses import ADDRESSES, POOL, SHARING
+
 MAIN = "/api/v1/namespaces/{}/services"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 NAMESPACES = ["red", "green", "blue"]
 FINALIZER = "example.com/slow"
 PORTS = [("http", "TCP", 80, 8080), ("https", "TCP", 443, 8443), ("dns", "UDP", 53, 5353),
-         ("quic", "UDP", 443, 8443), ("sig", "SCTP", 2905, 2905)]
+         ("quic", "UDP", 443, 8443), ("sig", "SCTP", 2905, 2905), ("alt", "TCP", 8080, 8080)]
+MODE = "sluice.dev/forwarding-mode"
 
 
 class Cluster:
@@ -14,6 +18,7 @@ class Cluster:
         self.api, self.random, self.most = api, random.Random(seed), most
         self.services = {}  # (namespace, name) -> spec as last sent, and "deleting"
         self.slices = {}    # (namespace, name) -> the slice
+        self.keys = {}      # (namespace, name) -> the sharing key it once got: it never loses it
         self.number = 0
         self.operations = 0
         for namespace in NAMESPACES + ["sluice-system"]:
@@ -28,10 +33,12 @@ class Cluster:
         for number in range(count):
             name = f"anchor-{number}"
             self._namespace("anchors", first=number == 0)
+            pool, port = {0: ("shared", PORTS[0]), 1: ("direct", PORTS[5])}.get(number, ("", PORTS[0]))
             uid = self._make("anchors", name, {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False,
-                                               "ports": [self._port(PORTS[0])]})
+                                               "ports": [self._port(port)]},
+                             {"annotations": {POOL: pool}} if pool else {})
             endpoints = [self._endpoint(f"10.250.{number}.{i + 1}") for i in range(3)]
-            self._slice("anchors", f"{name}-a", name, uid, "IPv4", endpoints, [PORTS[0]])
+            self._slice("anchors", f"{name}-a", name, uid, "IPv4", endpoints, [port])
 
     def _namespace(self, name, first=True):
         if first:
@@ -111,6 +118,46 @@ class Cluster:
                      and "ownerReferences" in one["metadata"]]:
             del self.slices[name]
 
+    # ---- what a Service asks of addresses
+
+    def _request(self, key, families):
+        """Annotations (None: without) and fields of the spec. Who has an address keeps it, whatever becomes of its
+        key; so keys are only ever won, and whoever shares an address has the same one."""
+        r = self.random
+        if key not in self.keys and r.random() < 0.3:
+            self.keys[key] = r.choice(pools.KEYS)
+        annotations = {POOL: None, ADDRESSES: None, SHARING: self.keys.get(key)}
+        spec = {}
+        kind = r.choices(["any", "pool", "annotation", "field", "both"], [10, 4, 3, 3, 1])[0]
+        family = r.choice(families if r.random() < 0.9 else ["IPv4", "IPv6"])
+        address = r.choice(pools.ADDRESSES[family])
+        if kind in ("pool", "both"):
+            annotations[POOL] = r.choice(["shared", "shared", "direct", "small", "small", "external", "nowhere"])
+        if kind in ("annotation", "both"):
+            more = [r.choice(pools.ADDRESSES[f]) for f in families if f != family and r.random() < 0.5]
+            annotations[ADDRESSES] = ", ".join([address] + more)
+        if kind == "field":
+            spec["loadBalancerIP"] = address
+        if r.random() < 0.2:
+            spec["externalIPs"] = r.sample(pools.EXTERNAL, r.randrange(1, 3))
+        return annotations, spec
+
+    def change_request(self):
+        """It asks for something else."""
+        key = self._any()
+        if key is None or self.services[key]["type"] == "ExternalName":
+            return
+        annotations, asked = self._request(key, self.services[key]["families"])
+        self.api.merge(f"{MAIN.format(key[0])}/{key[1]}", {
+            "metadata": {"annotations": annotations}, "spec": {"loadBalancerIP": None, "externalIPs": None} | asked})
+
+    def change_mode(self):
+        key = self._any()
+        if key is None:
+            return
+        mode = self.random.choice([None, "nat", "dnat", "dsr-mac", "ipip", "gue"])
+        self.api.merge(f"{MAIN.format(key[0])}/{key[1]}", {"metadata": {"annotations": {MODE: mode}}})
+
     # ---- operations
 
     def create_service(self, key=None):
@@ -146,6 +193,9 @@ class Cluster:
         metadata = {"labels": {"app": key[1]}} if r.random() < 0.5 else {}
         if r.random() < 0.1:
             metadata["finalizers"] = [FINALIZER]
+        annotations, asked = self._request(key, families)
+        spec |= asked if kind != "ExternalName" else {}
+        metadata["annotations"] = {name: value for name, value in annotations.items() if value}
         uid = self._make(*key, spec, metadata)
         self.services[key] = {"uid": uid, "ports": ports, "families": families, "type": spec["type"],
                               "deleting": False, "finalizer": "finalizers" in metadata}
@@ -283,7 +333,7 @@ class Cluster:
         table = [(self.change_slice, 40), (self.create_slice, 8), (self.delete_slice, 6),
                  (self.swap_between_slices, 6), (self.create_service, 9), (self.delete_service, 3),
                  (self.recreate_service, 3), (self.finish_deletion, 2), (self.change_type, 4),
-                 (self.change_ports, 5), (self.change_metadata, 5), (self.change_node, 2),
+                 (self.change_ports, 5), (self.change_metadata, 5), (self.change_request, 6), (self.change_mode, 2), (self.change_node, 2),
                  (self.replace_node, 1), (self.passing_namespace, 1)]
         calls, weights = [c for c, _ in table], [w for _, w in table]
         for call in self.random.choices(calls, weights, k=count):

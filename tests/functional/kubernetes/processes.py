@@ -7,9 +7,10 @@ import signal
 import subprocess
 import time
 
+import pools
 from wire import Dataplane, Redis, RedisError
 
-POOLS = '[{name: public, addresses: [203.0.0.0/16, "2001:db8:5::/112"]}]'
+HOLD_SECONDS = 1
 
 
 class Process:
@@ -124,7 +125,7 @@ class Bed:
         path.write_text(f"""
 gateway: {{name: {name}}}
 redis: {{address: "unix:{self.redis_socket}", username: sluice-control, passwordFile: {self.folder}/password-control}}
-control: {{stateDirectory: {self.folder}/state-{name}, addressHoldSeconds: 1, pools: {POOLS}}}
+control: {{stateDirectory: {self.folder}/state-{name}, addressHoldSeconds: {HOLD_SECONDS}, pools: [{json.dumps(pools.PUBLIC)}]}}
 dataplane:
   socket: {self.folder}/{name}.sock
   idle: back-off
@@ -144,12 +145,13 @@ dataplane:
         self.start(f"control-{name}", self.build / "control/daemon/sluice-control", "--config",
                    self.folder / f"{name}.yaml")
 
-    def accept(self, source):
-        """What a person does when too many Services are gone at once."""
+    def sluice(self, *arguments, text=None):
+        """What a person does at the command line."""
         path = self.folder / "cli.yaml"
         path.write_text(f"redis: {{address: \"unix:{self.redis_socket}\", username: sluice-cli, "
                         f"passwordFile: {self.folder}/password-cli}}\n")
-        subprocess.run([self.build / "control/cli/sluice", "--config", path, "source", "accept", source], check=True)
+        subprocess.run([self.build / "control/cli/sluice", "--config", path, *arguments], check=True, input=text,
+                       text=True)
 
     def start_agent(self, name, redis=None):
         path = self.folder / f"{name}.yaml"

@@ -3,10 +3,15 @@
 Shares no code with control and the agent: only the messages' definitions, and Kubernetes' rules."""
 import ipaddress
 
-OUR_CLASS = "sluice.dev/gateway"
+import addresses
+import pools
+from addresses import family_of
+
 KINDS = {"services": ("Service", "service"), "endpointslices.discovery.k8s.io": ("EndpointSlice", "endpoint_slice"),
          "nodes": ("Node", "node"), "namespaces": ("Namespace", "namespace")}
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+MODE = "sluice.dev/forwarding-mode"
+MODES = {1: "nat", 2: "dsr-mac", 3: "dnat", 4: "ipip", 5: "gue"}
 # What no gateway reads is not published.
 UNREAD_METADATA = ("resourceVersion", "generation")
 
@@ -87,24 +92,6 @@ def redis_objects(values, object_message, to_dict):
     return out
 
 
-def wanted_services(dump):
-    for service in dump["services"]:
-        spec = service["spec"]
-        if spec["type"] != "LoadBalancer" or "deletionTimestamp" in service["metadata"]:
-            continue
-        if spec.get("loadBalancerClass", OUR_CLASS) == OUR_CLASS:
-            yield service
-
-
-def families_of(service):
-    families = service["spec"]["ipFamilies"]
-    return families[:1] if service["spec"]["ipFamilyPolicy"] == "SingleStack" else families
-
-
-def family_of(address):
-    return "IPv6" if ":" in address else "IPv4"
-
-
 def endpoints_by_port(service, slices):
     """[port index][(address, port)] -> (ready, serving, terminating); of two the more usable one."""
     ports = service["spec"].get("ports", [])
@@ -135,8 +122,29 @@ def split_members(endpoints, family):
     return active, set(listed) - active
 
 
+def crosses(mode, protocol, family):
+    """Whether a VIP of the family reaches endpoints of the other one, if it has none of its own."""
+    if mode == "nat":  # NAT64
+        return family == "IPv6" and protocol != "SCTP"
+    return mode in ("ipip", "gue")
+
+
+def members(endpoints, family, mode, port):
+    """(active, draining, may drain too) of a VIP of that family."""
+    equal = mode in ("dsr-mac", "ipip", "gue")  # The packet keeps its port.
+
+    def reachable(found):
+        return [{key for key in keys if not equal or key[1] == port["port"]} for keys in found]
+    own = split_members(endpoints, family)
+    if not crosses(mode, port["protocol"], family):
+        return *reachable(own), set()
+    others = split_members(endpoints, "IPv4" if family == "IPv6" else "IPv6")
+    # Flows to those of the other family that were used may end, once there are some of its own.
+    return *reachable(own if any(own) else others), set().union(*reachable(others))
+
+
 def programmed(dump, ledger, source):
-    """VIPs as (address, protocol, port) -> (service, active, draining, may drain too); served addresses."""
+    """VIPs as (address, protocol, port) -> (service, active, draining, may drain too, mode); served addresses."""
     slices = {}
     for one in dump["endpointslices.discovery.k8s.io"]:
         name = one["metadata"].get("labels", {}).get("kubernetes.io/service-name")
@@ -146,25 +154,20 @@ def programmed(dump, ledger, source):
     for address, record in ledger.items():
         for holder in record.holders:
             if holder.source == source:
-                held.setdefault(holder.uid, []).append(address)
+                held.setdefault(holder.uid, []).append((address, record.pool, addresses.held_ports(holder)))
     vips, served = {}, set()
-    for service in wanted_services(dump):
+    for service in addresses.served_services(dump):
         metadata = service["metadata"]
         name = f"{source}/{metadata['namespace']}/{metadata['name']}"
         endpoints = endpoints_by_port(service, slices.get((metadata["namespace"], metadata["name"]), []))
-        for address in held.get(metadata["uid"], []):
+        for address, pool, ports in held.get(metadata["uid"], []):
             served.add(address)
-            family = family_of(address)
-            other = "IPv4" if family == "IPv6" else "IPv6"
+            mode = addresses.annotation(service, MODE) or pools.POOLS[pool].get("forwardingMode", "nat")
             for index, port in enumerate(service["spec"]["ports"]):
-                active, draining = split_members(endpoints[index], family)
-                others = set().union(*split_members(endpoints[index], other))
-                # NAT64: a VIP of IPv6 reaches endpoints of IPv4 where there are no others.
-                crosses = family == "IPv6" and port["protocol"] != "SCTP"
-                if not active and not draining and crosses:
-                    active, draining = split_members(endpoints[index], other)
+                if (port["protocol"], port["port"]) not in ports:
+                    continue  # Another holder of the address has it.
                 key = (address, PROTOCOLS[port["protocol"]], port["port"])
-                vips[key] = (name, active, draining, others if crosses else set())
+                vips[key] = (name, *members(endpoints[index], family_of(address), mode, port), mode)
     return vips, served
 
 
@@ -176,7 +179,7 @@ def reported(report):
         key = (text(vip.key.address), vip.key.protocol, vip.key.port)
         active = {backends[m.backend] for m in vip.members if not m.draining}
         draining = {backends[m.backend] for m in vip.members if m.draining}
-        vips[key] = (vip.service, active, draining)
+        vips[key] = (vip.service, active, draining, MODES[vip.mode])
     return vips, {text(a.address) for a in report.addresses}
 
 
@@ -200,7 +203,7 @@ def differences(dump, values, ledger, report, source, object_message, to_dict):
     for key in sorted(want.keys() & have.keys()):
         if want[key] != have[key]:
             problems.append(f"differs in Redis: {key}\n   API   {want[key]}\n   Redis {have[key]}")
-    problems += ledger_problems(dump, ledger, source)
+    problems += addresses.problems(dump, ledger, source)
     vips, served = programmed(dump, ledger, source)
     have_vips, have_served = reported(report)
     for key in sorted(vips.keys() - have_vips.keys()):
@@ -208,9 +211,9 @@ def differences(dump, values, ledger, report, source, object_message, to_dict):
     for key in sorted(have_vips.keys() - vips.keys()):
         problems.append(f"programmed and not wanted: {key} {have_vips[key][0]}")
     for key in sorted(vips.keys() & have_vips.keys()):
-        name, active, draining, others = vips[key]
-        got_name, got_active, got_draining = have_vips[key]
-        good = (name == got_name and active == got_active and draining <= got_draining
+        name, active, draining, others, mode = vips[key]
+        got_name, got_active, got_draining, got_mode = have_vips[key]
+        good = (name == got_name and mode == got_mode and active == got_active and draining <= got_draining
                 and got_draining - draining <= others)
         if not good:
             problems.append(f"programmed otherwise: {key}\n   wanted {vips[key]}\n   has    {have_vips[key]}")
@@ -218,22 +221,3 @@ def differences(dump, values, ledger, report, source, object_message, to_dict):
         problems.append(f"served addresses: missing {served - have_served}, too many {have_served - served}")
     return problems
 
-
-def ledger_problems(dump, ledger, source):
-    problems = []
-    uids = {s["metadata"]["uid"]: s for s in wanted_services(dump)}
-    got = {}
-    for address, record in ledger.items():
-        for holder in record.holders:
-            if holder.source == source:
-                got.setdefault(holder.uid, []).append(address)
-        if len(record.holders) > 1:
-            problems.append(f"ledger: {address} has {len(record.holders)} holders")
-    for uid, service in uids.items():
-        families = sorted(family_of(a) for a in got.get(uid, []))
-        if families != sorted(families_of(service)):
-            problems.append(f"ledger: {service['metadata']['namespace']}/{service['metadata']['name']} has "
-                            f"{got.get(uid, [])}, wants {families_of(service)}")
-    for uid in got.keys() - uids.keys():
-        problems.append(f"ledger: {got[uid]} of a Service that is none of ours: {uid}")
-    return problems
