@@ -129,7 +129,7 @@ class Churn:
             for name, process in self.bed.running.items():
                 if not process.running():
                     problems.append(f"{name} ended by itself, status {process.popen.returncode}")
-            problems += self.anchor_problems
+            problems = self.anchor_problems + problems
             if not problems:
                 break
             if time.monotonic() - begin > seconds or self.anchor_problems:
