@@ -3,7 +3,7 @@
 #include <set>
 #include <utility>
 
-#include "control/manifest/validate.h"
+#include "control/manifest/names.h"
 #include "control/model/key.h"
 #include "proto/address.h"
 

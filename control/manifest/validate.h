@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "control/manifest/names.h"
 #include "store.pb.h"
 
 namespace sluice {
@@ -21,13 +22,5 @@ void set_defaults(v1::Object* object);
 std::vector<FieldError> validate(const v1::Object& object);
 // Allowed, but probably not what the user meant.
 std::vector<std::string> warnings_of(const v1::Object& object);
-
-// RFC 1123 label (at most 63), subdomain (at most 253), Kubernetes label keys and values, IANA port
-// names.
-bool is_dns_label(const std::string& text);
-bool is_dns_subdomain(const std::string& text);
-bool is_label_key(const std::string& text);
-bool is_label_value(const std::string& text);
-bool is_port_name(const std::string& text);
 
 }  // namespace sluice
