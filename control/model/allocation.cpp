@@ -37,7 +37,11 @@ class Allocator {
     std::vector<Unsettled> unsettled;
     for (const AddressRequest* request : in_.requests) {
       std::vector<Refusal> problems;
-      if (request->invalid.empty()) problems = draft_.update_ports(*request);
+      if (!request->invalid.empty()) {
+        release_of_predecessor(*request);
+      } else {
+        problems = draft_.update_ports(*request);
+      }
       if (request->invalid.empty() && problems.empty() && is_settled(*request)) {
         conclude(*request, {});
       } else {
@@ -55,6 +59,16 @@ class Allocator {
     const AddressRequest* request;
     std::vector<Refusal> problems;
   };
+
+  // Who asks for what cannot be understood keeps what it has, but has nothing of an older Service
+  // of its name: that one is gone.
+  void release_of_predecessor(const AddressRequest& request) {
+    const Addresses held = draft_.held_by(request.service);
+    for (const IpAddress& address : held) {
+      if (draft_.holder(address, request.service)->uid() == request.uid) continue;
+      draft_.release(address, request.service);
+    }
+  }
 
   // ---- Serving one request.
 

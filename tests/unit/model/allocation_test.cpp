@@ -63,6 +63,32 @@ TEST(Allocation, AReleasedAddressRestsAndGoesBack) {
   EXPECT_FALSE(world.ledger.at(ip("192.0.2.1")).has_last_holder());
 }
 
+TEST(Allocation, AnInvalidRequestKeepsWhatItHasButNothingOfAnOlderServiceOfItsName) {
+  World world;
+  world.apply(pool("p", "192.0.2.0/24") + service("a"));
+  world.step();
+  // As an API server may have it, not a manifest.
+  const ObjectKey key{kManualSource, v1::KIND_SERVICE, "default", "a"};
+  v1::Object object = *world.model.find(key);
+  v1::ObjectMeta& metadata = *object.mutable_service()->mutable_metadata();
+  (*metadata.mutable_annotations())[kAddressesAnnotation] = "2001:db8::1";
+  world.model.upsert(key, std::make_shared<const v1::Object>(object));
+  world.step();
+  EXPECT_THAT(world.condition("a"), StartsWith("False InvalidRequest: "));
+  EXPECT_NE(world.vip("192.0.2.1", 80), nullptr);
+  metadata.set_uid("another");
+  world.model.upsert(key, std::make_shared<const v1::Object>(object));
+  world.step();
+  EXPECT_THAT(world.condition("a"), StartsWith("False InvalidRequest: "));
+  EXPECT_THAT(world.ledger.at(ip("192.0.2.1")).holders(), IsEmpty());
+  EXPECT_EQ(world.vip("192.0.2.1", 80), nullptr);
+  // Once it can be understood it gets the address back.
+  metadata.clear_annotations();
+  world.model.upsert(key, std::make_shared<const v1::Object>(object));
+  world.step();
+  EXPECT_EQ(world.condition("a"), "True Allocated: 192.0.2.1");
+}
+
 TEST(Allocation, AfterTheHoldTimeAndWithdrawalAnybodyMayHaveIt) {
   World world;
   world.apply(pool("p", "192.0.2.1") + service("a"));
