@@ -15,9 +15,10 @@
 
 #include "config/logging.h"
 #include "control/agent/cluster_cache.h"
-#include "control/agent/health_server.h"
 #include "control/agent/metrics.h"
 #include "control/agent/publish_loop.h"
+#include "control/health/health_server.h"
+#include "control/health/metric_families.h"
 #include "control/kubernetes/api_client.h"
 #include "control/store/scripts.h"
 
@@ -282,6 +283,7 @@ AgentState Agent::Impl::state() const {
   AgentState state;
   for (const v1::Kind kind : kPublishedKinds) state.kinds[kind] = cache_.state(kind);
   state.publish = publish_.state();
+  if (write_back_) state.write_back = write_back_->state();
   state.leading = leading();
   state.token = token();
   state.holder = elector_ ? elector_->holder() : std::string();
@@ -297,7 +299,7 @@ HealthAnswer Agent::Impl::answer(std::string_view path) {
     answer.status = readiness_now.ready ? 200 : 503;
     answer.body = std::move(readiness_now.text);
   } else if (path == "/metrics") {
-    answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    answer.content_type = MetricFamilies::kContentType;
     answer.body = metrics_text(state(), latency_, SLUICE_VERSION);
   } else {
     answer.status = 404;

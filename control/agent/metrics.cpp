@@ -1,65 +1,21 @@
 #include "control/agent/metrics.h"
 
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-
-#include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "control/health/metric_families.h"
 #include "control/model/key.h"
 
 namespace sluice::agent {
 namespace {
 
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Labels = std::vector<ClientMetric::Label>;
-
-class Families {
- public:
-  void gauge(const std::string& name, const std::string& help, Labels labels, double value) {
-    add(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
-  }
-  void counter(const std::string& name, const std::string& help, Labels labels,
-               std::uint64_t value) {
-    add(name, help, MetricType::Counter, std::move(labels)).counter.value =
-        static_cast<double>(value);
-  }
-  void histogram(const std::string& name, const std::string& help,
-                 const LatencyHistogram& latency) {
-    ClientMetric::Histogram& out = add(name, help, MetricType::Histogram, {}).histogram;
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < latency.counts().size(); ++i) {
-      sum += latency.counts()[i];
-      if (i < LatencyHistogram::kBounds.size())
-        out.bucket.push_back({sum, LatencyHistogram::kBounds[i]});
-    }
-    out.sample_count = sum;
-    out.sample_sum = latency.sum();
-  }
-  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
-
- private:
-  ClientMetric& add(const std::string& name, const std::string& help, MetricType type,
-                    Labels labels) {
-    if (families_.empty() || families_.back().name != name) {
-      families_.push_back({name, help, type, {}});
-    }
-    ClientMetric& metric = families_.back().metric.emplace_back();
-    metric.label = std::move(labels);
-    return metric;
-  }
-  std::vector<MetricFamily> families_;
-};
+using Labels = MetricFamilies::Labels;
 
 double seconds_since(std::chrono::steady_clock::time_point then) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
 }
 
 // One family after the other: all of a family's metrics stand together.
-void add_kinds(const AgentState& state, Families* out) {
+void add_kinds(const AgentState& state, MetricFamilies* out) {
   const auto each = [&](auto add) {
     for (const auto& [kind, one] : state.kinds) add(Labels{{"kind", kind_name(kind)}}, one);
   };
@@ -102,7 +58,7 @@ void add_kinds(const AgentState& state, Families* out) {
   });
 }
 
-void add_publishing(const PublishState& publish, Families* out) {
+void add_publishing(const PublishState& publish, MetricFamilies* out) {
   out->gauge("sluice_agent_redis_connected", "1 while Redis answers.", {},
              publish.connected ? 1 : 0);
   out->gauge("sluice_agent_published", "1 while this agent leads and has published everything.", {},
@@ -123,18 +79,45 @@ void add_publishing(const PublishState& publish, Families* out) {
              static_cast<double>(publish.refused_objects));
 }
 
-}  // namespace
-
-void LatencyHistogram::add(std::chrono::nanoseconds latency) {
-  const double seconds = std::chrono::duration<double>(latency).count();
-  const auto bound = std::ranges::lower_bound(kBounds, seconds);
-  ++counts_[static_cast<std::size_t>(bound - kBounds.begin())];
-  sum_ += seconds;
+void add_write_back(const WriteBackState& state, MetricFamilies* out) {
+  const auto written = [&](const char* what, std::uint64_t count) {
+    out->counter("sluice_agent_status_writes_total",
+                 "Statuses of Services written to the cluster: addresses, and conditions alone.",
+                 {{"what", what}}, count);
+  };
+  written("addresses", state.addresses_written);
+  written("conditions", state.conditions_written);
+  const auto unwritten = [&](const char* result, std::uint64_t count) {
+    out->counter(
+        "sluice_agent_status_write_errors_total",
+        "Writes of statuses that did not succeed: conflict (decided again on what is "
+        "there now), refused by the API server, failed for want of rights or of a usable answer.",
+        {{"error", result}}, count);
+  };
+  unwritten("conflict", state.conflicts);
+  unwritten("refused", state.refused);
+  unwritten("failed", state.failed);
+  out->counter("sluice_agent_status_contested_total",
+               "Statuses written again because another program had undone them.", {},
+               state.contested);
+  out->gauge("sluice_agent_status_waiting",
+             "Services whose status waits to be compared or written.", {},
+             static_cast<double>(state.waiting));
+  const auto events = [&](const char* result, std::uint64_t count) {
+    out->counter("sluice_agent_kubernetes_events_total",
+                 "Events about Services: written, dropped for too many, failed.",
+                 {{"result", result}}, count);
+  };
+  events("written", state.events_written);
+  events("dropped", state.events_dropped);
+  events("failed", state.events_failed);
 }
+
+}  // namespace
 
 std::string metrics_text(const AgentState& state, const LatencyHistogram& latency,
                          const std::string& version) {
-  Families out;
+  MetricFamilies out;
   out.gauge("sluice_agent_info", "1; the labels say which version this is.", {{"version", version}},
             1);
   out.gauge("sluice_agent_leader", "1 while this agent leads.", {}, state.leading ? 1 : 0);
@@ -142,8 +125,9 @@ std::string metrics_text(const AgentState& state, const LatencyHistogram& latenc
             static_cast<double>(state.token));
   add_kinds(state, &out);
   add_publishing(state.publish, &out);
+  if (state.write_back) add_write_back(*state.write_back, &out);
   out.histogram("sluice_agent_publish_latency_seconds",
-                "From the arrival of a watch event to Redis' answer.", latency);
+                "From the arrival of a watch event to Redis' answer.", {}, latency);
   return out.text();
 }
 

@@ -71,6 +71,7 @@ class StatusJobs {
   void drop();                // What has not begun; and all that is remembered.
   void stop();                // No further request.
   bool idle() const { return in_flight_ == 0; }
+  std::size_t waiting() const { return jobs_.size() + in_flight_; }
   const Counters& counters() const { return counters_; }
 
  private:

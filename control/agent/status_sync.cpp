@@ -65,8 +65,7 @@ class StatusSync::Impl : public store::StatusObserver {
   void set_classes(std::vector<std::string> classes);
   void on_status_changed(const store::StatusKey& key) override { look_at({key.ns, key.name}); }
   void on_any_status_changed() override { look_at_all(); }
-  const StatusJobs& jobs() const { return jobs_; }
-  const kube::EventRecorder& events() const { return events_; }
+  WriteBackState state() const;
 
  private:
   using Statuses = std::map<store::StatusKey, v1::ServiceStatus>;
@@ -285,6 +284,23 @@ void StatusSync::Impl::decide(const Key& key, const ServiceView& view,
   if (wait > 0ms) queue_.add(key, Clock::now() + wait);
 }
 
+WriteBackState StatusSync::Impl::state() const {
+  const StatusJobs::Counters& jobs = jobs_.counters();
+  const kube::EventRecorder::Counters& events = events_.counters();
+  WriteBackState state;
+  state.addresses_written = jobs.addresses_written;
+  state.conditions_written = jobs.conditions_written;
+  state.conflicts = jobs.stale;
+  state.refused = jobs.refused;
+  state.failed = jobs.failed;
+  state.contested = jobs.contested;
+  state.waiting = queue_.size() + jobs_.waiting();
+  state.events_written = events.written;
+  state.events_dropped = events.dropped;
+  state.events_failed = events.failed;
+  return state;
+}
+
 StatusSync::StatusSync(StatusSyncParts parts, StatusSyncTiming timing)
     : impl_(std::make_unique<Impl>(std::move(parts), timing)) {}
 StatusSync::~StatusSync() = default;
@@ -307,11 +323,8 @@ void StatusSync::on_services_synced() {
 void StatusSync::set_load_balancer_classes(std::vector<std::string> classes) {
   impl_->set_classes(std::move(classes));
 }
-const StatusJobs::Counters& StatusSync::counters() const {
-  return impl_->jobs().counters();
-}
-const kube::EventRecorder::Counters& StatusSync::event_counters() const {
-  return impl_->events().counters();
+WriteBackState StatusSync::state() const {
+  return impl_->state();
 }
 
 std::unique_ptr<WriteBack> make_status_sync(WriteBack::Parts parts) {

@@ -49,8 +49,7 @@ class StatusSync : public WriteBack {
   void on_services_synced() override;
   void set_load_balancer_classes(std::vector<std::string> classes) override;
 
-  const StatusJobs::Counters& counters() const;
-  const kube::EventRecorder::Counters& event_counters() const;
+  WriteBackState state() const override;
 
  private:
   class Impl;

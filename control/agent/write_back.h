@@ -6,6 +6,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -41,6 +42,17 @@ class ClusterServices {
   virtual std::vector<ServiceName> service_names() const = 0;
 };
 
+// What was written to the cluster since the start, and what waits.
+struct WriteBackState {
+  std::uint64_t addresses_written = 0, conditions_written = 0;  // Statuses of Services.
+  std::uint64_t conflicts = 0;                                  // Refused as stale: decided again.
+  std::uint64_t refused = 0;    // By the API server, for another reason.
+  std::uint64_t failed = 0;     // Not allowed, or no usable answer.
+  std::uint64_t contested = 0;  // Written again because somebody had undone them.
+  std::size_t waiting = 0;      // Services to look at or to write.
+  std::uint64_t events_written = 0, events_dropped = 0, events_failed = 0;
+};
+
 class WriteBack {
  public:
   struct Parts {
@@ -67,6 +79,7 @@ class WriteBack {
   // The whole list has been seen, for the first time or again.
   virtual void on_services_synced() = 0;
   virtual void set_load_balancer_classes(std::vector<std::string> classes) = 0;
+  virtual WriteBackState state() const = 0;
 };
 
 using MakeWriteBack = std::function<std::unique_ptr<WriteBack>(WriteBack::Parts)>;

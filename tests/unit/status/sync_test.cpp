@@ -136,7 +136,7 @@ TEST_F(SyncTest, AStaleWriteIsRefusedAndDecidedAgain) {
   gateways_say({merged("web", {"192.0.2.1"})});
   EXPECT_TRUE(until([&] { return ingress("web").size() == 2; }));
   EXPECT_THAT(ingress("web"), ElementsAre("192.0.2.1 VIP", "198.51.100.2 VIP"));
-  EXPECT_EQ(sync->counters().stale, 2u);
+  EXPECT_EQ(sync->state().conflicts, 2u);
 }
 
 TEST_F(SyncTest, WhoLeadsNoMoreIsRefused) {
@@ -149,7 +149,7 @@ TEST_F(SyncTest, WhoLeadsNoMoreIsRefused) {
     leading = false;
   };
   gateways_say({merged("web", {"192.0.2.1"})});
-  EXPECT_TRUE(until([&] { return sync->counters().stale == 1; }));
+  EXPECT_TRUE(until([&] { return sync->state().conflicts == 1; }));
   settle();
   EXPECT_THAT(ingress("web"), ElementsAre("192.0.2.9 VIP"));
   EXPECT_EQ(patches(), 1u);
@@ -182,7 +182,7 @@ TEST_F(SyncTest, AnotherWriterThatFightsIsMetWithPatience) {
   // At once, after 1 s, after 2 s more.
   EXPECT_GE(patches() - before, 2u);
   EXPECT_LE(patches() - before, 4u);
-  EXPECT_GE(sync->counters().contested, 2u);
+  EXPECT_GE(sync->state().contested, 2u);
   EXPECT_THAT(events(), Contains(StartsWith("Warning StatusConflict")));
 }
 
@@ -253,9 +253,9 @@ TEST_F(SyncTest, ManyServices) {
       if (conditions("web-" + std::to_string(i)).size() != 2) return false;
     return true;
   }));
-  EXPECT_EQ(sync->counters().addresses_written, 300u);
-  EXPECT_EQ(sync->counters().conditions_written, 300u);
-  EXPECT_LE(sync->event_counters().written, 250u) << "a hundred at once, ten a second";
+  EXPECT_EQ(sync->state().addresses_written, 300u);
+  EXPECT_EQ(sync->state().conditions_written, 300u);
+  EXPECT_LE(sync->state().events_written, 250u) << "a hundred at once, ten a second";
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 
 #include "proto/result.h"
 
-namespace sluice::agent {
+namespace sluice {
 
 struct HealthAnswer {
   unsigned status = 200;
@@ -40,4 +40,4 @@ class HealthServer {
   std::shared_ptr<Impl> impl_;
 };
 
-}  // namespace sluice::agent
+}  // namespace sluice

@@ -1,4 +1,4 @@
-#include "control/agent/health_server.h"
+#include "control/health/health_server.h"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -13,9 +13,7 @@
 #include <optional>
 #include <utility>
 
-#include "config/gateway_rules.h"
-
-namespace sluice::agent {
+namespace sluice {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
@@ -168,4 +166,4 @@ void HealthServer::stop() {
   impl_->stop();
 }
 
-}  // namespace sluice::agent
+}  // namespace sluice
