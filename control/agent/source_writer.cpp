@@ -73,26 +73,33 @@ asio::awaitable<Result<store::PublishReport>> SourceWriter::publish_all() {
 
 asio::awaitable<Result<std::size_t>> SourceWriter::publish(
     const std::vector<PendingChange>& changes) {
-  std::vector<v1::Object> objects;
+  store::ObjectList objects;
   std::vector<ObjectKey> gone;
+  store::Arrivals put_arrivals, gone_arrivals;
+  const auto clock = std::chrono::system_clock::now();
+  const auto steady = std::chrono::steady_clock::now();
   for (const PendingChange& change : changes) {
     const CachedObject* object = cache_.find(change.key);
+    const auto waited =
+        std::chrono::duration_cast<std::chrono::system_clock::duration>(steady - change.arrived);
     v1::Object message;
     if (object == nullptr) {
       gone.push_back(change.key);
+      gone_arrivals.push_back(clock - waited);
     } else if (!object->bytes.empty() && message.ParseFromString(object->bytes)) {
-      objects.push_back(std::move(message));
+      objects.push_back(std::make_shared<const v1::Object>(std::move(message)));
+      put_arrivals.push_back(clock - waited);
     }
   }
   std::size_t count = 0;
   std::vector<store::Change> done;
   if (!objects.empty()) {
-    auto put = co_await publisher_.upsert(std::move(objects));
+    auto put = co_await publisher_.upsert(std::move(objects), std::move(put_arrivals));
     if (!put) co_return Error{put.error()};
     done = std::move(*put);
   }
   if (!gone.empty()) {
-    auto removed = co_await publisher_.remove(std::move(gone));
+    auto removed = co_await publisher_.remove(std::move(gone), std::move(gone_arrivals));
     if (!removed) co_return Error{removed.error()};
     done.insert(done.end(), removed->begin(), removed->end());
   }

@@ -29,6 +29,15 @@ Change parse_change(const std::string& text) {
   return Change::kUnchanged;
 }
 
+std::string microseconds_text(std::chrono::system_clock::time_point time) {
+  const auto since = std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch());
+  return std::to_string(since.count());
+}
+
+std::string arrival_text(const Arrivals& arrivals, std::size_t i) {
+  return i < arrivals.size() ? microseconds_text(arrivals[i]) : std::string();
+}
+
 // Equal but for who wrote it when.
 bool same_content(const std::string& a, const std::string& b) {
   v1::Object one, two;
@@ -45,7 +54,7 @@ bool same_content(const std::string& a, const std::string& b) {
 struct ObjectWriter::Item {
   std::size_t index = 0;               // In the caller's list.
   std::string key;                     // In Redis.
-  std::vector<std::string> arguments;  // Kind, name, uid, and of a put the value.
+  std::vector<std::string> arguments;  // Kind, name, uid, arrival, and of a put the value.
 
   std::string text() const { return arguments[0] + " " + arguments[1]; }
   std::size_t size() const { return key.size() + arguments.back().size(); }
@@ -72,6 +81,7 @@ ScriptCall ObjectWriter::call() {
 
 asio::awaitable<Status> ObjectWriter::run(const Script& script, std::string option,
                                           std::vector<Item> items, Written* written) {
+  const std::string sent = microseconds_text(std::chrono::system_clock::now());
   std::vector<ScriptCall> calls;
   std::vector<std::size_t> ends;  // Of each call's items.
   std::size_t bytes = 0;
@@ -80,6 +90,7 @@ asio::awaitable<Status> ObjectWriter::run(const Script& script, std::string opti
     if (calls.empty() || i - begun >= kCallObjects || bytes + items[i].size() > kCallBytes) {
       calls.push_back(call());
       calls.back().arguments.push_back(option);
+      calls.back().arguments.push_back(sent);
       ends.push_back(i);
       bytes = 0;
     }
@@ -139,7 +150,8 @@ asio::awaitable<Status> ObjectWriter::put_some(std::vector<Item> items, Mode mod
   co_return co_await run(kPutScript, mode == Mode::kAbsent ? "NX" : "", std::move(items), written);
 }
 
-asio::awaitable<Result<Written>> ObjectWriter::put(ObjectList objects, Mode mode) {
+asio::awaitable<Result<Written>> ObjectWriter::put(ObjectList objects, Mode mode,
+                                                   Arrivals arrivals) {
   std::map<ObjectKey, std::size_t> last;
   for (std::size_t i = 0; i < objects.size(); ++i) last[key_of(source_, *objects[i])] = i;
   Written written;
@@ -159,10 +171,11 @@ asio::awaitable<Result<Written>> ObjectWriter::put(ObjectList objects, Mode mode
       Item& item = items.emplace_back();
       item.index = i;
       item.key = keys::object(key);
-      item.arguments.reserve(4);
+      item.arguments.reserve(5);
       item.arguments.emplace_back(kind_name(key.kind));
       item.arguments.push_back(keys::object_name(key));
       item.arguments.push_back(metadata_of(*objects[i])->uid());
+      item.arguments.push_back(arrival_text(arrivals, i));
       item.arguments.push_back(std::move(value));
     }
     if (items.size() < kChunk && left > 0) continue;
@@ -172,7 +185,8 @@ asio::awaitable<Result<Written>> ObjectWriter::put(ObjectList objects, Mode mode
   co_return written;
 }
 
-asio::awaitable<Result<Written>> ObjectWriter::erase(std::vector<ObjectKey> keys) {
+asio::awaitable<Result<Written>> ObjectWriter::erase(std::vector<ObjectKey> keys,
+                                                     Arrivals arrivals) {
   auto stored = co_await get_objects(redis_, keys);
   if (!stored) co_return Error{stored.error()};
   std::map<ObjectKey, std::string> uids;
@@ -189,6 +203,7 @@ asio::awaitable<Result<Written>> ObjectWriter::erase(std::vector<ObjectKey> keys
     item.arguments.emplace_back(kind_name(keys[i].kind));
     item.arguments.push_back(keys::object_name(keys[i]));
     item.arguments.push_back(uids[keys[i]]);
+    item.arguments.push_back(arrival_text(arrivals, i));
   }
   const Status status = co_await run(kDeleteScript, "", std::move(items), &written);
   if (!status) co_return Error{status.error()};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,6 +20,10 @@
 namespace sluice::store {
 
 enum class Change { kUnchanged, kCreated, kConfigured, kDeleted, kAbsent };
+
+// When each change's event arrived here, in the order of the objects or keys; empty: no event
+// brought them. Goes with the stream's entries (ChangeTimes).
+using Arrivals = std::vector<std::chrono::system_clock::time_point>;
 
 using ObjectList = std::vector<std::shared_ptr<const v1::Object>>;
 
@@ -42,8 +47,8 @@ class ObjectWriter {
   void act_for(std::string instance) { instance_ = std::move(instance); }
 
   // The last of two objects with the same key counts. Headers are stamped, unknown_fields kept.
-  boost::asio::awaitable<Result<Written>> put(ObjectList objects, Mode mode);
-  boost::asio::awaitable<Result<Written>> erase(std::vector<ObjectKey> keys);
+  boost::asio::awaitable<Result<Written>> put(ObjectList objects, Mode mode, Arrivals arrivals);
+  boost::asio::awaitable<Result<Written>> erase(std::vector<ObjectKey> keys, Arrivals arrivals);
 
   // Keys and arguments that every script of a source begins with.
   ScriptCall call();

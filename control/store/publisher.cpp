@@ -121,9 +121,14 @@ Result<std::vector<Change>> Publisher::all_or_error(Result<Written> written) {
 }
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(ObjectList objects) {
+  co_return co_await upsert(std::move(objects), Arrivals());
+}
+
+asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(ObjectList objects,
+                                                               Arrivals arrivals) {
   const Writing writing(writing_);
   const auto mode = writer_.fenced() ? ObjectWriter::Mode::kByScript : ObjectWriter::Mode::kCompare;
-  co_return all_or_error(co_await writer_.put(std::move(objects), mode));
+  co_return all_or_error(co_await writer_.put(std::move(objects), mode, std::move(arrivals)));
 }
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(std::vector<v1::Object> objects) {
@@ -131,13 +136,18 @@ asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(std::vector<v1::O
 }
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::remove(std::vector<ObjectKey> keys) {
+  co_return co_await remove(std::move(keys), Arrivals());
+}
+
+asio::awaitable<Result<std::vector<Change>>> Publisher::remove(std::vector<ObjectKey> keys,
+                                                               Arrivals arrivals) {
   const Writing writing(writing_);
   for (const ObjectKey& key : keys) {
     if (!keys::valid(key) || key.source != source_) {
       co_return Error{key.text() + ": not an object of source " + source_};
     }
   }
-  co_return all_or_error(co_await writer_.erase(std::move(keys)));
+  co_return all_or_error(co_await writer_.erase(std::move(keys), std::move(arrivals)));
 }
 
 asio::awaitable<Result<Publisher::Counts>> Publisher::count_all(
@@ -207,7 +217,7 @@ asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> k
   report.renewed = lost_writes(*before, *replication);
   std::vector<v1::Kind> kind_of_each;
   for (const auto& object : objects) kind_of_each.push_back(kind_of(*object));
-  auto upserts = co_await writer_.put(std::move(objects), ObjectWriter::Mode::kCompare);
+  auto upserts = co_await writer_.put(std::move(objects), ObjectWriter::Mode::kCompare, Arrivals());
   if (!upserts) co_return Error{upserts.error()};
   for (std::size_t i = 0; i < kind_of_each.size(); ++i) {
     const Change change = upserts->changes[i];
@@ -216,7 +226,7 @@ asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> k
   }
   kind_of_each.clear();
   for (const ObjectKey& key : surplus) kind_of_each.push_back(key.kind);
-  auto deletes = co_await writer_.erase(std::move(surplus));
+  auto deletes = co_await writer_.erase(std::move(surplus), Arrivals());
   if (!deletes) co_return Error{deletes.error()};
   for (std::size_t i = 0; i < kind_of_each.size(); ++i) {
     count(deletes->changes[i], &report);

@@ -56,10 +56,14 @@ class Publisher {
 
   // Writes objects that differ from what Redis has; one Change per object, in their order. The last
   // of two with the same key counts. Headers are stamped here, unknown_fields are kept.
+  // `arrivals`: of the events that brought them, for those who measure how long a change takes.
   boost::asio::awaitable<Result<std::vector<Change>>> upsert(ObjectList objects);
+  boost::asio::awaitable<Result<std::vector<Change>>> upsert(ObjectList objects, Arrivals arrivals);
   boost::asio::awaitable<Result<std::vector<Change>>> upsert(std::vector<v1::Object> objects);
   // Explicit deletes: every gateway drops these at once. kAbsent where there was nothing.
   boost::asio::awaitable<Result<std::vector<Change>>> remove(std::vector<ObjectKey> keys);
+  boost::asio::awaitable<Result<std::vector<Change>>> remove(std::vector<ObjectKey> keys,
+                                                             Arrivals arrivals);
   // Makes the source's objects of `kinds` exactly `objects`: upserts what differs, deletes the
   // rest, and raises the marker last; until then the old marker stays valid. `cluster_uid` is empty
   // for manual; a source that already carries another one is refused. A source whose Redis was

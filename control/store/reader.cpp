@@ -49,7 +49,7 @@ class StoreReader::Impl {
   // Until the connection is lost: the error.
   asio::awaitable<Status> session();
   asio::awaitable<Status> read_all();
-  // Takes entries of the stream; true: everything must be read again.
+  // Takes entries of the stream, read just now; true: everything must be read again.
   asio::awaitable<Result<bool>> apply(std::vector<StreamEntry> entries);
   asio::awaitable<Status> deliver(std::map<ObjectKey, bool> changes);
   asio::awaitable<Result<bool>> compare();
@@ -215,6 +215,10 @@ asio::awaitable<Status> StoreReader::Impl::read_all() {
 }
 
 asio::awaitable<Result<bool>> StoreReader::Impl::apply(std::vector<StreamEntry> entries) {
+  TimedChange timed;
+  timed.read = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  timed.read_steady = steady_clock::now();
+  std::vector<ChangeTimes> times;
   std::map<ObjectKey, bool> changes;  // True: put; false: delete. The last one counts.
   bool again = false;
   bool ledger = false;
@@ -231,10 +235,16 @@ asio::awaitable<Result<bool>> StoreReader::Impl::apply(std::vector<StreamEntry> 
       break;  // What came before it is still good, explicit deletes above all.
     }
     if (entry.op == StreamEntry::Op::kMarker) marker_seen_ = true;
-    if (entry.key) changes[*entry.key] = entry.op == StreamEntry::Op::kPut;
+    if (!entry.key) continue;
+    changes[*entry.key] = entry.op == StreamEntry::Op::kPut;
+    if (entry.times) times.push_back(*entry.times);
   }
   const Status delivered = co_await deliver(std::move(changes));
   if (!delivered) co_return Error{delivered.error()};
+  for (const ChangeTimes& one : times) {
+    timed.times = one;
+    observer_.on_timed(timed);
+  }
   if (ledger) observer_.on_ledger();
   co_return again;
 }

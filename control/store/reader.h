@@ -21,6 +21,7 @@
 #include "control/store/disk.h"
 #include "control/store/objects.h"
 #include "control/store/redis.h"
+#include "control/store/stream.h"
 
 namespace sluice::store {
 
@@ -36,11 +37,19 @@ struct SourceView {
   v1::SourceMarker marker;  // As last read.
   std::string incarnation;  // Of Redis' sequence; empty: Redis has nothing of this source.
   std::vector<v1::Kind>
-      complete;                   // Kinds whose whole list is known; others are unknown, not empty.
-  std::size_t held = 0;           // Objects kept although Redis does not have them.
-  std::vector<Problem> problems;  // Values that cannot be used.
-  Reseed reseed = Reseed::kNo;    // Only ever set for manual.
-  bool alarmed = false;           // More than 20 % of the Services gone: waits for `source accept`.
+      complete;  // Kinds whose whole list is known; others are unknown, not empty.
+  std::map<v1::Kind, std::int64_t> objects;  // Known, by kind; with those held.
+  std::size_t held = 0;                      // Objects kept although Redis does not have them.
+  std::vector<Problem> problems;             // Values that cannot be used.
+  Reseed reseed = Reseed::kNo;               // Only ever set for manual.
+  bool alarmed = false;  // More than 20 % of the Services gone: waits for `source accept`.
+};
+
+// A change whose writer says when its event arrived, and when it was read here, by both clocks.
+struct TimedChange {
+  ChangeTimes times;
+  ChangeTimes::Time read;
+  std::chrono::steady_clock::time_point read_steady;
 };
 
 class StoreObserver {
@@ -48,6 +57,9 @@ class StoreObserver {
   virtual ~StoreObserver() = default;
   virtual void on_upsert(const ObjectKey& key, std::shared_ptr<const v1::Object> object) = 0;
   virtual void on_delete(const ObjectKey& key) = 0;
+  // One change of the stream, after what it changed has been delivered. Not all have times, and
+  // those a whole read brings are not told of.
+  virtual void on_timed(const TimedChange& /*change*/) {}
   // The state or the completeness of a source changed.
   virtual void on_source(const SourceView& view) = 0;
   // The ledger in Redis may have changed: Ledger::refresh().

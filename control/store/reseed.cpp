@@ -28,7 +28,8 @@ class Reseeder {
     if (!before) co_return Error{before.error()};
     auto changes = publisher_.all_or_error(co_await publisher_.writer_.put(
         std::move(objects),
-        mode == Reseed::kFill ? ObjectWriter::Mode::kAbsent : ObjectWriter::Mode::kCompare));
+        mode == Reseed::kFill ? ObjectWriter::Mode::kAbsent : ObjectWriter::Mode::kCompare,
+        Arrivals()));
     if (!changes) co_return Error{changes.error()};
     for (const Change change : *changes) {
       report.created += change == Change::kCreated;

@@ -67,6 +67,7 @@ void SourceState::tally(const ObjectKey& key, const Known& known, int sign) {
   if (known.present) totals_.present[key.kind] += sign;
   if (!known.problem.empty()) totals_.problems += sign;
   if (!known.object) return;
+  totals_.known[key.kind] += sign;
   if (key.kind == v1::KIND_SERVICE) totals_.services += sign;
   if (!known.present) totals_.held += sign;
   if (known.object->header().minor() > kMinor) totals_.newer += sign;
@@ -262,6 +263,7 @@ SourceView SourceState::view(bool connected, const std::string& error) const {
   view.marker = judged_once_ && judged_.marker ? *judged_.marker : base_marker_;
   view.incarnation = judged_once_ ? judged_.incarnation : std::string();
   view.complete.assign(judgement_.complete.begin(), judgement_.complete.end());
+  view.objects = totals_.known;
   view.held = static_cast<std::size_t>(totals_.held);
   view.reseed = judgement_.reseed;
   view.alarmed = judgement_.alarmed;

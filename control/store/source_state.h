@@ -72,7 +72,8 @@ class SourceState {
 
   struct Totals {
     std::map<v1::Kind, std::int64_t> present;  // Keys Redis has.
-    std::int64_t services = 0;
+    std::map<v1::Kind, std::int64_t> known;    // Objects with a good value.
+    std::int64_t services = 0;                 // The Services of those.
     std::int64_t held = 0;
     std::int64_t problems = 0;
     std::int64_t newer = 0;  // Of a minor version above ours.

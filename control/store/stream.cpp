@@ -20,6 +20,20 @@ StreamEntry::Op parse_op(const std::string& op) {
   return StreamEntry::Op::kOther;
 }
 
+// "ARRIVED SENT", microseconds since 1970; nullopt where it is anything else.
+std::optional<ChangeTimes> parse_times(const std::string& text) {
+  constexpr std::size_t kMaxDigits = 17;  // Up to the year 5138; differences fit.
+  const std::size_t space = text.find(' ');
+  if (space > kMaxDigits || text.size() - space - 1 > kMaxDigits) return std::nullopt;
+  const auto arrived = keys::parse_number(std::string_view(text).substr(0, space));
+  const auto sent = keys::parse_number(std::string_view(text).substr(space + 1));
+  if (!arrived || !sent) return std::nullopt;
+  const auto time = [](std::uint64_t microseconds) {
+    return ChangeTimes::Time(std::chrono::microseconds(static_cast<std::int64_t>(microseconds)));
+  };
+  return ChangeTimes{time(*arrived), time(*sent)};
+}
+
 StreamEntry parse_entry(const RedisValue& value) {
   StreamEntry entry;
   entry.id = value.at(0).text;
@@ -34,6 +48,7 @@ StreamEntry parse_entry(const RedisValue& value) {
     if (name == "op") entry.op = parse_op(text);
     if (name == "sequence") sequence = text;
     if (name == "incarnation") entry.incarnation = text;
+    if (name == "times") entry.times = parse_times(text);
   }
   const std::optional<std::uint64_t> number = keys::parse_number(sequence);
   const bool ours = source == keys::kLedgerSource || keys::valid_source(source);

@@ -19,6 +19,13 @@ namespace sluice::store {
 inline constexpr std::size_t kStreamBatch = 512;
 inline constexpr const char* kStreamStart = "0-0";
 
+// What a writer says of when a change happened: of each object's oldest change in the entry.
+struct ChangeTimes {
+  using Time = std::chrono::sys_time<std::chrono::microseconds>;  // By the writer's clock.
+  Time arrived;  // The event's bytes, at the writer.
+  Time sent;     // To Redis.
+};
+
 struct StreamEntry {
   enum class Op { kPut, kDelete, kMarker, kRenew, kOther };
   std::string id;      // "MS-N", Redis' own.
@@ -27,6 +34,7 @@ struct StreamEntry {
   std::optional<ObjectKey> key;  // Of a put or delete.
   std::uint64_t sequence = 0;    // Dense per source and incarnation.
   std::string incarnation;
+  std::optional<ChangeTimes> times;  // Not of what no event brought, nor of older writers.
 };
 
 // The reply of XRANGE, or one stream's part of XREAD's.

@@ -1,13 +1,14 @@
--- Writes objects. ARGV: 5 'NX' or '', then for each object of KEYS: kind, NAMESPACE/NAME, uid, value.
+-- Writes objects. ARGV: 5 'NX' or '', 6 time of sending, then for each object of KEYS: kind,
+-- NAMESPACE/NAME, uid, time its event arrived or '', value. Times are in microseconds since 1970.
 -- Returns for each 'created', 'configured', 'unchanged' or an error; NX leaves one that is there as it is.
 local refusal = refuse()
 if refusal then return refusal end
-local objects = (#ARGV - 5) / 4
+local objects = (#ARGV - 6) / 5
 local results, damaged, created = {}, {}, {}
 for i = 1, objects do
   local object = KEYS[#KEYS - objects + i]
-  local at = 2 + i * 4
-  local kind, value = ARGV[at], ARGV[at + 3]
+  local at = 2 + i * 5
+  local kind, value = ARGV[at], ARGV[at + 4]
   if damaged[kind] == nil then damaged[kind] = not integer('count:' .. kind) end
   if damaged[kind] then
     results[i] = redis.error_reply('DAMAGED ' .. KEYS[1] .. ' counts no number of ' .. kind)
@@ -18,7 +19,7 @@ for i = 1, objects do
     if old and (old == value or ARGV[5] == 'NX') then
       results[i] = 'unchanged'
     else
-      record(kind, ARGV[at + 1], 'put', ARGV[at + 2])
+      record(kind, ARGV[at + 1], 'put', ARGV[at + 2], times_of(ARGV[at + 3]))
       if not old then created[kind] = (created[kind] or 0) + 1 end
       redis.call('SET', object, value)
       results[i] = old and 'configured' or 'created'

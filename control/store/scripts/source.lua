@@ -43,7 +43,8 @@ local incarnation, sequence, entry
 
 -- Numbers a change and tells the readers. Its first call begins with the first write of every script that
 -- may grow memory, so that a full Redis refuses before anything is changed.
-local function record(kind, name, op, uid)
+-- `times`, if given: when its event arrived and when it was sent, for readers that measure.
+local function record(kind, name, op, uid, times)
   if not incarnation then
     redis.call('HSETNX', KEYS[1], 'incarnation', ARGV[4])
     if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'token', ARGV[2]) end
@@ -52,9 +53,18 @@ local function record(kind, name, op, uid)
     incarnation, sequence = now[1], tonumber(now[2] or '0')
   end
   sequence = sequence + 1
-  entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', 'source', ARGV[1], 'kind', kind,
-                     'key', name, 'op', op, 'uid', uid, 'sequence', sequence,
-                     'incarnation', incarnation)
+  local fields = {'source', ARGV[1], 'kind', kind, 'key', name, 'op', op, 'uid', uid,
+                  'sequence', sequence, 'incarnation', incarnation}
+  if times then
+    fields[#fields + 1] = 'times'
+    fields[#fields + 1] = times
+  end
+  entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', unpack(fields))
+end
+
+-- Of a change whose event arrived then, '' if that is not known; ARGV 6: when this call was sent.
+local function times_of(arrived)
+  return arrived ~= '' and arrived .. ' ' .. ARGV[6] or nil
 end
 
 -- After the last record.

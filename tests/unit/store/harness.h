@@ -69,6 +69,10 @@ class Recorder : public StoreObserver {
     objects.erase(key);
     ++deletes;
   }
+  void on_timed(const TimedChange& change) override {
+    timed.push_back(change);
+    timed_after.push_back(upserts + deletes);
+  }
   void on_source(const SourceView& view) override { sources[view.state.source()] = view; }
   void on_ledger() override { ++ledger; }
   void on_synced() override { ++synced; }
@@ -81,6 +85,8 @@ class Recorder : public StoreObserver {
 
   std::map<ObjectKey, std::shared_ptr<const v1::Object>> objects;
   std::map<std::string, SourceView> sources;
+  std::vector<TimedChange> timed;
+  std::vector<int> timed_after;  // So many upserts and deletes.
   int upserts = 0;
   int deletes = 0;
   int synced = 0;

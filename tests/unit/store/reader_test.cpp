@@ -36,6 +36,61 @@ TEST_F(ReaderTest, ReadsAllThenFollows) {
   EXPECT_EQ(observer.upserts, 4);  // Each once.
 }
 
+// A cluster's publisher that says when its events arrived.
+TEST_F(ReaderTest, TimesOfEventsComeAfterTheirChanges) {
+  using std::chrono::floor, std::chrono::microseconds, std::chrono::milliseconds;
+  Publisher publisher(redis, "prod", 1, "test");
+  ASSERT_TRUE(run(publisher.publish_all(all_kinds(), services(2), "uid")));
+  ASSERT_TRUE(until([this] { return observer.sources["prod"].complete.size() > 0; }));
+  settle();
+  EXPECT_TRUE(observer.has("web-1", "prod"));
+  EXPECT_TRUE(observer.timed.empty());  // A differ's changes are no events.
+
+  const auto begun = std::chrono::system_clock::now();
+  const Arrivals arrivals{begun - milliseconds(7), begun - milliseconds(5)};
+  ObjectList objects;
+  for (const char* name : {"new", "web-0"})
+    objects.push_back(std::make_shared<const v1::Object>(service(name, "uid-2")));
+  const int before = observer.upserts + observer.deletes;
+  ASSERT_TRUE(run(publisher.upsert(objects, arrivals)));
+  ASSERT_TRUE(until([this] { return observer.timed.size() == 2; }));
+  ASSERT_TRUE(run(publisher.upsert(objects, arrivals)));  // Equal: no entry.
+  ASSERT_TRUE(run(publisher.remove({service_key("web-1", "prod")}, {arrivals[1]})));
+  ASSERT_TRUE(until([this] { return observer.timed.size() >= 3; }));
+  settle();
+  ASSERT_EQ(observer.timed.size(), 3u);
+  EXPECT_EQ(observer.timed_after, (std::vector<int>{before + 2, before + 2, before + 3}));
+
+  EXPECT_EQ(observer.timed[0].times.arrived, floor<microseconds>(arrivals[0]));
+  EXPECT_EQ(observer.timed[1].times.arrived, floor<microseconds>(arrivals[1]));
+  EXPECT_EQ(observer.timed[2].times.arrived, floor<microseconds>(arrivals[1]));
+  const auto ended = std::chrono::system_clock::now();
+  for (const TimedChange& change : observer.timed) {
+    EXPECT_GE(change.times.sent, floor<microseconds>(begun));
+    EXPECT_GE(change.read, change.times.sent);
+    EXPECT_LE(change.read, ended);
+    EXPECT_LE(change.read_steady, std::chrono::steady_clock::now());
+  }
+}
+
+TEST_F(ReaderTest, TimesThatAreNoneDoNotStopTheChange) {
+  apply({service("web-0", "uid-2")});  // The command line gives none.
+  ASSERT_TRUE(until([this] { return observer.upserts == 4; }));
+  std::uint64_t sequence = hash().sequence;
+  for (const char* times : {"", "1", " ", "1 ", "-1 2", "1 2 3", "one two", "1e3 2000",
+                            "999999999999999999 1", "1 99999999999999999999999", "17 23"}) {
+    const std::string next = std::to_string(++sequence);
+    server.command({"HSET", "sluice:1:source:manual", "sequence", next});
+    server.command({"XADD", "sluice:1:stream", "*", "times", times, "source", "manual", "kind",
+                    "Service", "key", "default/web-0", "op", "put", "uid", "", "sequence", next,
+                    "incarnation", hash().incarnation});
+  }
+  ASSERT_TRUE(until([this] { return !observer.timed.empty(); }));
+  ASSERT_EQ(observer.timed.size(), 1u);
+  EXPECT_EQ(observer.timed[0].times.arrived.time_since_epoch().count(), 17);
+  EXPECT_EQ(observer.timed[0].times.sent.time_since_epoch().count(), 23);
+}
+
 TEST_F(ReaderTest, ManyChangesArriveCoalesced) {
   std::vector<v1::Object> versions;
   for (int i = 0; i < 700; ++i) versions.push_back(service("bulk-" + std::to_string(i)));
@@ -97,10 +152,11 @@ TEST_F(ReaderTest, ATrimmedStreamReadsEverythingAgain) {
   const std::string text = "local function put()\n" + std::string(kPutScript.text) +
                            "\nend\nlocal result = put()\n"
                            "redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)\nreturn result";
-  EXPECT_EQ(server.command({"EVAL", text, "4", keys::source("manual"), "sluice:1:stream",
-                            "sluice:1:sources", keys::object(service_key("web-0")), "manual", "",
-                            "", "unused", "", "Service", "default/web-0", "uid", encode(changed)}),
-            "configured");
+  EXPECT_EQ(
+      server.command({"EVAL", text, "4", keys::source("manual"), "sluice:1:stream",
+                      "sluice:1:sources", keys::object(service_key("web-0")), "manual", "", "",
+                      "unused", "", "", "Service", "default/web-0", "uid", "", encode(changed)}),
+      "configured");
   EXPECT_TRUE(until([this] {
     return observer.objects[service_key("web-0")]->service().spec().load_balancer_ip() ==
            "192.0.2.9";

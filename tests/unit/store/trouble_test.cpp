@@ -102,7 +102,7 @@ TEST_F(TroubleTest, ANewerMinorVersionIsServedAndTold) {
   ScriptCall put;
   put.keys = {keys::source("prod"), "sluice:1:stream", "sluice:1:sources",
               keys::object(service_key("newer", "prod"))};
-  put.arguments = {"prod", "", "", "unused", "", "Service", "default/newer", "uid", bytes};
+  put.arguments = {"prod", "", "", "unused", "", "", "Service", "default/newer", "uid", "", bytes};
   ASSERT_TRUE(run(run_script_once(redis, kPutScript, put)));
   start_reader();
   ASSERT_TRUE(until([this] { return synced(); }));
