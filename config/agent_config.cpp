@@ -21,15 +21,6 @@ void check_kubernetes(const v1::AgentKubernetes& kubernetes, Checker* check) {
   }
 }
 
-// Port 0: the system chooses one, and the log says which.
-void check_listen(const std::string& listen, Checker* check) {
-  const bool chosen = listen.ends_with(":0");
-  if (listen.empty() ||
-      parse_host_port(chosen ? listen.substr(0, listen.size() - 1) + "1" : listen))
-    return;
-  check->error("listen", listen, "is neither HOST:PORT nor [IPv6]:PORT");
-}
-
 void check_agent_config(const v1::AgentConfig& config, YamlReport* report) {
   Checker check(report);
   static const std::regex source("[a-z0-9-]{1,63}");
@@ -48,7 +39,7 @@ void check_agent_config(const v1::AgentConfig& config, YamlReport* report) {
                               config.load_balancer_classes(i));
   }
   check.range("resyncSeconds", config.resync_seconds(), 10, 86'400, " s");
-  check_listen(config.listen(), &check);
+  check_listen("listen", config.listen(), report);
   check.word("logging.level", config.logging().level(), {"debug", "info", "warning", "error"});
   check.word("logging.format", config.logging().format(), {"text", "json"});
 }

@@ -45,7 +45,7 @@ void check_pools(const v1::Control& control, Checker* check) {
   }
 }
 
-void check_control(const v1::GatewayConfig& config, Checker* check) {
+void check_control(const v1::GatewayConfig& config, Checker* check, YamlReport* report) {
   const v1::Control& control = config.control();
   check->absolute_path("control.stateDirectory", control.state_directory(), false);
   check->word("control.forwardingMode", control.forwarding_mode(), kForwardingModeNames);
@@ -55,6 +55,7 @@ void check_control(const v1::GatewayConfig& config, Checker* check) {
     check->load_balancer_class("control.loadBalancerClasses[" + std::to_string(i) + "]",
                                control.load_balancer_classes(i));
   }
+  check_listen("control.listen", control.listen(), report);
   check_pools(control, check);
 }
 
@@ -204,11 +205,19 @@ std::optional<HostPort> parse_host_port(const std::string& text) {
   return result;
 }
 
+void check_listen(const std::string& path, const std::string& listen, YamlReport* report) {
+  if (listen.empty()) return;
+  const bool chosen = listen.ends_with(":0");
+  const auto parsed = parse_host_port(chosen ? listen.substr(0, listen.size() - 1) + "1" : listen);
+  if (parsed && IpAddress::parse(parsed->host)) return;
+  Checker(report).error(path, listen, "is neither ADDRESS:PORT nor [IPv6]:PORT");
+}
+
 void check_gateway_config(const v1::GatewayConfig& config, YamlReport* report) {
   Checker check(report);
   check_gateway(config, &check);
   check_redis_config(config.redis(), report);
-  check_control(config, &check);
+  check_control(config, &check, report);
   check_dataplane(config, &check);
   check.word("logging.level", config.logging().level(), {"debug", "info", "warning", "error"});
   check.word("logging.format", config.logging().format(), {"text", "json"});

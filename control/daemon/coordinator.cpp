@@ -102,6 +102,7 @@ awaitable<void> Coordinator::run() {
     if (!redis_.connected()) {
       const Status status = co_await connect();
       if (!status && !stopping_) {
+        failed_at_ = std::chrono::system_clock::now();
         co_await wake_.sleep(reconnect_.next());
         continue;
       }
@@ -109,6 +110,7 @@ awaitable<void> Coordinator::run() {
     const Status status = co_await pass();
     if (stopping_) break;
     if (!status) {
+      failed_at_ = std::chrono::system_clock::now();
       if (auto left_out = failure_log_.admit())
         spdlog::warn("sharing through redis failed error=\"{}\" left_out={}", status.error(),
                      *left_out);

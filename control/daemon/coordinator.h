@@ -65,6 +65,10 @@ class Coordinator {
   void set_address_hold(std::chrono::seconds hold) { options_.address_hold = hold; }
 
   const Ledger& ledger() const { return ledger_.records(); }
+  store::LedgerState ledger_state() const { return ledger_.state(); }
+  bool leading() const { return lead_.leading(); }
+  const std::string& leader() const { return lead_.holder(); }                    // As last heard.
+  std::chrono::system_clock::time_point failed_at() const { return failed_at_; }  // Last; or never.
   // The ledger is known: read from Redis since the start, or from the disk; or the former alone.
   bool ledger_known() const;
   bool ledger_read() const;
@@ -132,6 +136,7 @@ class Coordinator {
   Clock::time_point lead_at_{}, presence_at_{}, presence_looked_at_{}, gateways_at_{},
       allocate_at_{}, status_at_{}, compare_at_{}, reseeded_at_{}, reseed_looked_at_{},
       secret_at_{}, passed_at_{};
+  std::chrono::system_clock::time_point failed_at_{};
   std::uint64_t noted_seed_ = 0;  // That the others here have been told of.
   std::optional<Clock::time_point> rebuild_since_;
   std::string presence_written_;

@@ -82,6 +82,7 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       disk_path_(config_.control().state_directory() + "/state.pb"),
       signals_(io, SIGTERM, SIGINT, SIGHUP),
       save_wake_(io.get_executor()),
+      listen_retry_(io.get_executor()),
       disk_thread_(1),
       reconciler_(plan_settings(config_)),
       reader_(io.get_executor(), store::redis_options(config_.redis()), *this),
@@ -95,7 +96,8 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
                      coordinator_.wake();
                    }}),
       coordinator_(io.get_executor(), coordinator_options(config_), reconciler_, programmer_,
-                   reader_, [this] { disk_dirty_ = true; }) {
+                   reader_, [this] { disk_dirty_ = true; }),
+      health_(io.get_executor(), [this](std::string_view path) { return answer(path); }) {
   reconciler_.set_ledger(&coordinator_.ledger());
 }
 
@@ -157,6 +159,7 @@ Status Daemon::start() {
   spawn("programmer", programmer_.run());
   spawn("coordinator", coordinator_.run());
   spawn("save", save_loop());
+  spawn("listen", listen());
   spawn("signals", handle_signals());
   return Ok{};
 }
@@ -167,6 +170,8 @@ void Daemon::stop() {
   programmer_.stop();
   coordinator_.stop();
   save_wake_.notify();
+  listen_retry_.notify();
+  health_.stop();
   signals_.cancel();
 }
 
@@ -184,6 +189,10 @@ void Daemon::on_upsert(const ObjectKey& key, std::shared_ptr<const v1::Object> o
 
 void Daemon::on_delete(const ObjectKey& key) {
   reconciler_.model().remove(key);
+}
+
+void Daemon::on_timed(const store::TimedChange& change) {
+  programmer_.latency().add(change);
 }
 
 void Daemon::on_source(const store::SourceView& view) {
@@ -234,6 +243,7 @@ void Daemon::on_synced() {
 }
 
 void Daemon::on_connected(bool connected) {
+  if (!connected) reading_failed_at_ = std::chrono::system_clock::now();
   spdlog::log(
       connected ? spdlog::level::info : spdlog::level::warn,
       connected ? "redis answers" : "redis does not answer: serving by the last good state");
@@ -263,6 +273,7 @@ awaitable<void> Daemon::save_disk() {
     co_return;
   }
   disk_dirty_ = true;
+  save_failed_at_ = std::chrono::system_clock::now();
   if (auto left_out = save_log_.admit())
     spdlog::error("disk state not saved file={} error=\"{}\" left_out={}", disk_path_, error,
                   *left_out);

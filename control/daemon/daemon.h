@@ -16,9 +16,11 @@
 #include "config/logging.h"
 #include "control/daemon/coordinator.h"
 #include "control/daemon/lock_file.h"
+#include "control/daemon/metrics.h"
 #include "control/daemon/programmer.h"
 #include "control/daemon/reconciler.h"
 #include "control/daemon/signal.h"
+#include "control/health/health_server.h"
 #include "control/store/reader.h"
 #include "proto/result.h"
 
@@ -38,6 +40,7 @@ class Daemon final : public store::StoreObserver {
 
   void on_upsert(const ObjectKey& key, std::shared_ptr<const v1::Object> object) override;
   void on_delete(const ObjectKey& key) override;
+  void on_timed(const store::TimedChange& change) override;
   void on_source(const store::SourceView& view) override;
   void on_ledger() override;
   void on_synced() override;
@@ -51,6 +54,9 @@ class Daemon final : public store::StoreObserver {
   boost::asio::awaitable<void> handle_signals();
   void reload();
   bool ready(bool serving) const;
+  boost::asio::awaitable<void> listen();
+  ControlState state() const;
+  HealthAnswer answer(std::string_view path) const;
   template <typename Loop>
   void spawn(const char* name, Loop loop);
 
@@ -60,17 +66,19 @@ class Daemon final : public store::StoreObserver {
   std::string disk_path_;
   std::optional<LockFile> lock_;
   boost::asio::signal_set signals_;
-  Signal save_wake_;
+  Signal save_wake_, listen_retry_;
   boost::asio::thread_pool disk_thread_;  // Writes the copy; touches nothing else.
   Reconciler reconciler_;
   IdAllocator ids_;
   store::StoreReader reader_;
   Programmer programmer_;
   Coordinator coordinator_;
-  LogLimiter source_log_, save_log_;
+  HealthServer health_;
+  LogLimiter source_log_, save_log_, listen_log_{1};
   std::map<std::string, std::string> incarnations_;  // By source, to notice a new one.
   std::map<std::string, std::set<v1::Kind>> complete_;
   std::chrono::milliseconds save_interval_{1000};
+  std::chrono::system_clock::time_point save_failed_at_{}, reading_failed_at_{};
   bool stopping_ = false, disk_dirty_ = false, disk_loaded_ = false;
 };
 

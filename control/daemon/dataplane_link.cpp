@@ -44,6 +44,7 @@ awaitable<Result<DataplaneLink::Programmed>> DataplaneLink::program(DesiredState
   begin.set_generation(generation);
   begin.set_base(generation_);  // 0: it never was programmed, so these parts are the whole.
   begin.set_maglev_seed(maglev_seed);
+  done.sent = std::chrono::steady_clock::now();
   auto reply = co_await client_.apply(std::move(begin), std::move(change.parts));
   if (!reply) {
     up_ = up_ && client_.refused();

@@ -8,6 +8,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -20,12 +21,13 @@ namespace sluice {
 class DataplaneLink {
  public:
   struct Programmed {
-    bool applied = false;     // Else nothing differed.
-    bool reseeded = false;    // By another Maglev seed than before.
-    std::size_t vips = 0;     // Upserts of VIPs alone,
-    std::size_t upserts = 0;  //   of everything,
-    std::size_t deletes = 0;  //   and what went.
-    std::size_t bytes = 0;    // Of the parts.
+    bool applied = false;                        // Else nothing differed.
+    bool reseeded = false;                       // By another Maglev seed than before.
+    std::size_t vips = 0;                        // Upserts of VIPs alone,
+    std::size_t upserts = 0;                     //   of everything,
+    std::size_t deletes = 0;                     //   and what went.
+    std::size_t bytes = 0;                       // Of the parts.
+    std::chrono::steady_clock::time_point sent;  // When the transaction began to go out.
     std::uint64_t build_microseconds = 0;
     std::uint32_t tables_built = 0;
   };

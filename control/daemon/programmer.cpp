@@ -72,6 +72,7 @@ awaitable<void> Programmer::connect() {
   tried_ = true;
   if (stopping_) co_return;
   if (!status) {
+    failed_at_ = std::chrono::system_clock::now();
     if (error_ != status.error()) {
       error_ = status.error();
       changes_.all = true;
@@ -85,6 +86,7 @@ awaitable<void> Programmer::connect() {
   reconnect_.reset();
   retry_.reset();
   error_.clear();
+  programmed_ = false;
   const v1::Capacity& capacity = link_.hello().capacity();
   IdAllocator::Limits limits;
   if (capacity.vip_ids() > 0) limits.vips = std::min(limits.vips, capacity.vip_ids());
@@ -146,6 +148,7 @@ void Programmer::update(std::uint64_t generation) {
 
 awaitable<void> Programmer::program() {
   dirty_ = false;
+  latency_.begin();
   const std::uint64_t generation = std::max(last_generation_, link_.generation()) + 1;
   update(generation);
   const auto done = co_await link_.program(reconciler_.desired(), generation, hooks_.maglev_seed());
@@ -164,12 +167,16 @@ void Programmer::note_success(const DataplaneLink::Programmed& done, std::uint64
   if (!error_.empty()) changes_.all = true;
   error_.clear();
   retry_.reset();
+  programmed_ = true;
   changes_.services.merge(awaiting_);
   awaiting_.clear();
+  const auto sent = done.applied ? std::optional(done.sent) : std::nullopt;
+  latency_.done(sent, Clock::now());
   if (!done.applied) return;
   last_generation_ = generation;
   ++counters_.generations;
   counters_.vips += done.vips;
+  counters_.deletes += done.deletes;
   counters_.tables += done.tables_built;
   counters_.bytes += done.bytes;
   const auto left_out = programmed_log_.admit();
@@ -191,6 +198,8 @@ void Programmer::note_success(const DataplaneLink::Programmed& done, std::uint64
 
 void Programmer::note_refusal(const std::string& error) {
   error_ = error;
+  failed_at_ = std::chrono::system_clock::now();
+  latency_.failed();
   ++counters_.refusals;
   changes_.all = true;
   const auto wait = retry_.next();
@@ -203,6 +212,8 @@ void Programmer::note_refusal(const std::string& error) {
 
 void Programmer::lost(const std::string& error) {
   error_ = error;
+  failed_at_ = std::chrono::system_clock::now();
+  latency_.failed();
   dirty_ = true;
   changes_.all = true;
   spdlog::warn("dataplane connection lost error=\"{}\"", error);

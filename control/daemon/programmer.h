@@ -17,6 +17,7 @@
 
 #include "config/logging.h"
 #include "control/daemon/backoff.h"
+#include "control/daemon/change_latency.h"
 #include "control/daemon/dataplane_link.h"
 #include "control/daemon/reconciler.h"
 #include "control/daemon/signal.h"
@@ -36,9 +37,10 @@ struct ProgrammerHooks {
 struct ProgramCounters {
   std::uint64_t generations = 0;  // Applied.
   std::uint64_t refusals = 0;
-  std::uint64_t vips = 0;    // Sent; so often a VIP was.
-  std::uint64_t tables = 0;  // Maglev tables the dataplane had to build.
-  std::uint64_t bytes = 0;   // Sent.
+  std::uint64_t vips = 0;     // Sent; so often a VIP was.
+  std::uint64_t deletes = 0;  // Of anything.
+  std::uint64_t tables = 0;   // Maglev tables the dataplane had to build.
+  std::uint64_t bytes = 0;    // Sent.
 };
 
 class Programmer {
@@ -72,6 +74,12 @@ class Programmer {
   }
   VipProgress progress(const ServiceKey& service) const;
   const ProgramCounters& counters() const { return counters_; }
+  // Whether on this connection the dataplane has taken, or had already, all that was wanted once.
+  bool programmed() const { return link_.up() && programmed_; }
+  std::chrono::system_clock::time_point failed_at() const { return failed_at_; }  // Last; or never.
+  // Changes read are added there; how long they took is known once they are programmed.
+  ChangeLatency& latency() { return latency_; }
+  const ChangeLatency& latency() const { return latency_; }
 
   // Services whose outcome, progress or plan may have changed since the last call.
   struct Changes {
@@ -104,7 +112,7 @@ class Programmer {
   Backoff reconnect_, retry_;
   LogLimiter connect_log_{1}, refusal_log_, programmed_log_{10, std::chrono::seconds(1)};
   boost::asio::steady_timer pace_;
-  bool stopping_ = false, dirty_ = true, tried_ = false;
+  bool stopping_ = false, dirty_ = true, tried_ = false, programmed_ = false;
   Clock::time_point connect_at_{}, retry_at_{}, polled_{}, begun_{};
   std::uint64_t last_generation_ = 0;
   std::string error_ = "not connected yet";
@@ -113,6 +121,8 @@ class Programmer {
   DesiredState::Counters logged_desired_;
   std::set<ServiceKey> awaiting_;  // Worked out since the dataplane last took a change.
   Changes changes_;
+  ChangeLatency latency_;
+  std::chrono::system_clock::time_point failed_at_{};
 };
 
 }  // namespace sluice
