@@ -123,6 +123,7 @@ class Check:
         text = annotation(service, ADDRESSES) or service["spec"].get("loadBalancerIP", "")
         self.asked = canonical(text.split(",")) if text and self.load_balancer else []
         self.own, self.external = {}, []  # Held: for the status, by family; for externalIPs alone.
+        self.idle = set()  # Held, with every port of the Service taken by others.
         self.problems, self.refused = [], []  # Mistakes; the reasons to tell the Service.
         self.told = []  # What the message must name.
 
@@ -174,6 +175,8 @@ class Check:
                     self.external.append(address)
                 elif self.own.setdefault(family_of(address), address) != address:
                     self.problem(f"holds {address} and {self.own[family_of(address)]}")
+                if not held_ports(holder) & ports_of(self.service):
+                    self.idle.add(address)
                 if holder.sharing_key != self.key:
                     self.problem(f"{address}: held with key {holder.sharing_key!r}, not {self.key!r}")
                 if not self.invalid():
@@ -229,7 +232,8 @@ class Check:
         status = self.service.get("status", {})
         ingress = [i["ip"] for i in status.get("loadBalancer", {}).get("ingress", [])]
         wanted = [self.own[f] for f in self.families if f in self.own]
-        if ingress != wanted:
+        # Where nothing of it is served, the address is not told, and what was told stays.
+        if [a for a in ingress if a not in self.idle] != [a for a in wanted if a not in self.idle]:
             self.problem(f"status has {ingress}, the ledger {wanted}")
         condition = next((c for c in status.get("conditions", []) if c["type"] == ALLOCATED), None)
         if condition is None:
