@@ -9,6 +9,8 @@
 #include <fstream>
 
 #include "config/yaml_tree.h"
+#include "control/agent/metrics.h"
+#include "control/store/stream.h"
 #include "tests/support/kube/replay.h"
 #include "tests/unit/agent/agent_fixture.h"
 
@@ -185,6 +187,48 @@ TEST_F(AgentTest, ALargerTokenInRedisRaisesTheLease) {
       kube.store().find({&test::kube::resource("leases"), "kube-system", "sluice-agent"});
   ASSERT_TRUE(lease);
   EXPECT_THAT(lease->json, HasSubstr("\"leaseTransitions\":501"));
+}
+
+TEST_F(AgentTest, TheStreamSaysWhenAnEventArrivedAndWasSent) {
+  using namespace std::chrono_literals;
+  create_service("web");
+  start();
+  ASSERT_TRUE(until_published());
+  const auto begun = std::chrono::system_clock::now() - 1ms;  // The entries have microseconds.
+  create_service("two");
+  ASSERT_TRUE(until_equal());
+  remove_service("web");
+  ASSERT_TRUE(until_equal());
+  const auto ended = std::chrono::system_clock::now();
+  const auto entries = run(store::read_range(redis, store::kStreamStart, "+", 1000));
+  ASSERT_TRUE(entries);
+  std::vector<store::StreamEntry> timed;
+  for (const store::StreamEntry& entry : *entries)
+    if (entry.times) timed.push_back(entry);
+  ASSERT_EQ(timed.size(), 2u);  // What the comparison at the start wrote has none.
+  EXPECT_EQ(timed[0].op, store::StreamEntry::Op::kPut);
+  EXPECT_EQ(timed[1].op, store::StreamEntry::Op::kDelete);
+  for (const store::StreamEntry& entry : timed) {
+    EXPECT_GE(entry.times->arrived, begun);
+    EXPECT_GE(entry.times->sent, entry.times->arrived);
+    EXPECT_LE(entry.times->sent, ended);
+  }
+}
+
+TEST(AgentMetrics, WhatWasWrittenToTheClusterIsAmongThem) {
+  AgentState state;
+  EXPECT_THAT(metrics_text(state, {}, "1"), Not(HasSubstr("sluice_agent_status")));
+  WriteBackState& written = state.write_back.emplace();
+  written.addresses_written = 5;
+  written.conflicts = 2;
+  written.waiting = 3;
+  written.events_dropped = 7;
+  EXPECT_THAT(metrics_text(state, {}, "1"),
+              AllOf(HasSubstr("sluice_agent_status_writes_total{what=\"addresses\"} 5\n"),
+                    HasSubstr("sluice_agent_status_writes_total{what=\"conditions\"} 0\n"),
+                    HasSubstr("sluice_agent_status_write_errors_total{error=\"conflict\"} 2\n"),
+                    HasSubstr("sluice_agent_status_waiting 3\n"),
+                    HasSubstr("sluice_agent_kubernetes_events_total{result=\"dropped\"} 7\n")));
 }
 
 TEST_F(AgentTest, WhoIsFencedStopsLeading) {
