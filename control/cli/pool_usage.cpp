@@ -201,7 +201,8 @@ std::vector<std::string> pool_warnings(const std::vector<const v1::AddressPool*>
     const std::vector<AddressRange> ranges = ranges_of(pool->spec());
     for (const auto& [address, record] : ledger) {
       if (record.pool() != name || record.holders().empty()) continue;
-      if (std::ranges::any_of(ranges, [&](const auto& r) { return r.contains(address); })) continue;
+      const auto has = [&address = address](const auto& range) { return range.contains(address); };
+      if (std::ranges::any_of(ranges, has)) continue;
       if (++count <= kMostNamed) {
         outside.push_back(address.text() + " (" + holder_name(record.holders(0)) + ")");
       }
