@@ -60,9 +60,12 @@ std::string endpoints_section(const Description& d, const ServiceEndpoints& endp
   Table table({"PORT", "ENDPOINT", "STATE", "TARGET"});
   for (std::size_t i = 0; i < endpoints.ports.size(); ++i) {
     const v1::ServicePort& port = d.service->spec().ports(static_cast<int>(i));
-    for (const PortEndpoint& endpoint : endpoints.ports[i])
+    for (const PortEndpoint& endpoint : endpoints.ports[i]) {
+      std::string target = "<none>";
+      if (!endpoint.target.empty()) endpoint.target.write(&target);
       table.add({std::to_string(port.port()), address_port_text(endpoint.address, endpoint.port),
-                 state_text(endpoint), endpoint.target.empty() ? "<none>" : endpoint.target});
+                 state_text(endpoint), target});
+    }
   }
   return table.empty() ? line("Endpoints", "<none>") : "Endpoints:\n" + indented(table.text());
 }

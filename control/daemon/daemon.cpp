@@ -142,10 +142,10 @@ Status Daemon::load_disk() {
   ids_.load(loaded->state->ids());
   programmer_.set_last_generation(loaded->state->generation());
   coordinator_.load(*loaded->state);
-  reader_.load(*loaded->state);
   spdlog::info("disk state loaded sources={} addresses={} generation={}",
                loaded->state->sources_size(), loaded->state->addresses_size(),
                loaded->state->generation());
+  reader_.load(std::move(*loaded->state));
   return Ok{};
 }
 

@@ -10,18 +10,26 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
   up_ = false;
   auto hello = co_await client_.connect(std::move(path), std::move(client));
   if (!hello) co_return Error{hello.error()};
-  auto report = co_await client_.report(true);
-  if (!report) co_return Error{report.error()};
+  DataplaneState state;
+  v1::Report head;  // Without what it lists.
+  DataplaneClient::OnReport take = [&state, &head](v1::Report report) {
+    state.add(report);
+    report.clear_vips();
+    report.clear_backends();
+    report.clear_addresses();
+    head.MergeFrom(report);
+  };
+  Status read = co_await client_.read_report(std::move(take));
+  if (!read) co_return Error{read.error()};
   hello_ = std::move(*hello);
-  if (report->boot() != hello_.boot()) {
+  if (head.boot() != hello_.boot()) {
     client_.close();
     co_return Error{"the dataplane reports another boot than it greeted with"};
   }
-  reported_ = {};
-  generation_ = report->generation();
-  swept_generation_ = report->swept_generation();
-  maglev_seed_ = report->maglev_seed();
-  reported_.add(std::move(*report));
+  generation_ = head.generation();
+  swept_generation_ = head.swept_generation();
+  maglev_seed_ = head.maglev_seed();
+  reported_ = std::move(state);
   up_ = true;
   co_return Ok{};
 }
@@ -39,7 +47,7 @@ awaitable<Result<DataplaneLink::Programmed>> DataplaneLink::program(DesiredState
     desired.accept(&reported_);
     co_return Programmed{};
   }
-  for (const v1::ApplyPart& part : change.parts) done.bytes += part.ByteSizeLong();
+  for (const std::string& part : change.parts) done.bytes += part.size();
   v1::ApplyBegin begin;
   begin.set_generation(generation);
   begin.set_base(generation_);  // 0: it never was programmed, so these parts are the whole.

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <limits>
@@ -60,7 +61,7 @@ awaitable<void> Programmer::run() {
     } else if (const auto left = connect_at_ - Clock::now(); left <= Clock::duration::zero()) {
       co_await connect();
     } else {
-      if (dirty_) preview();
+      if (dirty_) co_await preview();
       co_await wake_.wait(std::chrono::ceil<std::chrono::milliseconds>(left));
     }
   }
@@ -120,7 +121,7 @@ awaitable<void> Programmer::step() {
     if (hooks_.maglev_seed() != 0) {
       co_await program();
     } else {
-      preview();
+      co_await preview();
     }
   } else if (now - polled_ >= kPoll) {
     co_await poll();
@@ -131,16 +132,22 @@ awaitable<void> Programmer::step() {
 
 // Without a dataplane, or without the seed, the conditions still tell what would be served. Ids
 // given meanwhile give way to those a dataplane reports.
-void Programmer::preview() {
+awaitable<void> Programmer::preview() {
   dirty_ = false;  // A connection makes it true again, and so does whatever is missing.
-  if (!hooks_.ready(link_.up() && !link_.reported().vips.empty())) return;
-  update(last_generation_ + 1);
+  if (!hooks_.ready(link_.up() && !link_.reported().vips.empty())) co_return;
+  co_await update(last_generation_ + 1);
   hooks_.changed();
 }
 
-void Programmer::update(std::uint64_t generation) {
+// Much at once is done piece by piece, and other loops go on between.
+awaitable<void> Programmer::update(std::uint64_t generation) {
   reconciler_.refresh();
-  reconciler_.update({&link_.reported(), link_.hello().capacity(), generation}, &ids_);
+  const Reconciler::Serving serving{&link_.reported(), link_.hello().capacity(), generation};
+  while (!reconciler_.update(serving, &ids_)) {
+    co_await boost::asio::post(boost::asio::use_awaitable);
+    if (stopping_) co_return;
+    reconciler_.refresh();
+  }
   std::set<ServiceKey> concluded = reconciler_.take_concluded();
   awaiting_.insert(concluded.begin(), concluded.end());
   changes_.services.merge(concluded);
@@ -150,7 +157,8 @@ awaitable<void> Programmer::program() {
   dirty_ = false;
   latency_.begin();
   const std::uint64_t generation = std::max(last_generation_, link_.generation()) + 1;
-  update(generation);
+  co_await update(generation);
+  if (stopping_) co_return;
   const auto done = co_await link_.program(reconciler_.desired(), generation, hooks_.maglev_seed());
   polled_ = Clock::now();
   if (done) {

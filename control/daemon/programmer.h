@@ -97,8 +97,8 @@ class Programmer {
   boost::asio::awaitable<void> step();
   boost::asio::awaitable<void> program();
   boost::asio::awaitable<void> poll();
-  void preview();
-  void update(std::uint64_t generation);
+  boost::asio::awaitable<void> preview();
+  boost::asio::awaitable<void> update(std::uint64_t generation);
   void note_success(const DataplaneLink::Programmed& done, std::uint64_t generation);
   void note_refusal(const std::string& error);
   void lost(const std::string& error);

@@ -148,9 +148,8 @@ DesiredInputs Reconciler::inputs(const Serving& serving) const {
   return inputs;
 }
 
-void Reconciler::update(const Serving& serving, IdAllocator* ids) {
-  const DesiredInputs all = inputs(serving);
-  for (ServiceKey& key : desired_.update(all, ids)) concluded_.insert(std::move(key));
+bool Reconciler::update(const Serving& serving, IdAllocator* ids, std::size_t most) {
+  return desired_.update(inputs(serving), ids, most, &concluded_);
 }
 
 }  // namespace sluice

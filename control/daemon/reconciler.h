@@ -59,8 +59,9 @@ class Reconciler {
     std::uint64_t generation = 0;  // As DesiredInputs::generation.
   };
   // Brings desired() up to date. VIPs of a source whose Services are not all known stay as
-  // reported: unknown is not empty.
-  void update(const Serving& serving, IdAllocator* ids);
+  // reported: unknown is not empty. False: there is more to do, as in DesiredState::update.
+  static constexpr std::size_t kServicesAtOnce = 256;
+  bool update(const Serving& serving, IdAllocator* ids, std::size_t most = kServicesAtOnce);
   DesiredState& desired() { return desired_; }
   const DesiredState& desired() const { return desired_; }
 

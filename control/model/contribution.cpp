@@ -65,7 +65,7 @@ void ContributionBuilder::consider(Draft* draft, const IpAddress& address,
   served.set_address(address.bytes());
   served.set_unserved_ports(pool.unserved_ports() == "drop" ? v1::UNSERVED_PORTS_DROP
                                                             : v1::UNSERVED_PORTS_REJECT);
-  draft->addresses[address] = {address, std::make_shared<const v1::ServedAddress>(served), false};
+  draft->addresses[address] = {address, false, std::make_shared<const v1::ServedAddress>(served)};
   if (!holder.external_ip()) draft->granted.push_back(address);
   const ServicePlan& plan = *draft->plan;
   if (!plan.known) return;
@@ -137,23 +137,20 @@ void ContributionBuilder::hold_unknown() {
 
 void ContributionBuilder::hold(Draft* draft, const VipName& name, const Shared<v1::Vip>& vip) {
   const std::string source = service_key(vip->service()).source;
-  draft->vips.push_back({name, vip, true});
+  draft->vips.push_back({name, true, vip});
   ++vips_;
   (void)ids_.vip(name.address, name.protocol);
   for (const v1::Member& member : vip->members()) {
-    const auto backend = in_.reported->backends.find(member.backend());
-    if (backend == in_.reported->backends.end()) continue;
-    draft->backends.try_emplace(member.backend(), Offer<std::uint32_t, v1::Backend>{
-                                                      member.backend(), backend->second, true});
-    if (const auto address = IpAddress::from_bytes(backend->second->address())) {
-      (void)ids_.backend(source, *address, name.protocol, backend->second->port(),
-                         backend->second->overlay());
-    }
+    const auto at = in_.reported->backends.find(member.backend());
+    if (at == in_.reported->backends.end()) continue;
+    draft->backends.push_back({member.backend(), true, at->second});
+    const v1::Backend backend = at->second.message();
+    if (const auto address = IpAddress::from_bytes(backend.address()))
+      (void)ids_.backend(source, *address, name.protocol, backend.port(), backend.overlay());
   }
   const auto served = in_.reported->addresses.find(name.address);
   if (served != in_.reported->addresses.end())
-    draft->addresses.try_emplace(
-        name.address, Offer<IpAddress, v1::ServedAddress>{name.address, served->second, true});
+    draft->addresses.try_emplace(name.address, AddressOffer{name.address, true, served->second});
 }
 
 // The way to an endpoint through the cluster's overlay, by what its node says of itself.
@@ -178,18 +175,18 @@ Result<v1::Overlay> ContributionBuilder::way(Draft* draft, v1::OverlayKind kind,
   return ways_.insert({{source, name, kind, family_of(endpoint)}, std::move(result)}).first->second;
 }
 
-const v1::Backend* ContributionBuilder::reported_member(const VipName& name,
-                                                        const PlanMember& member) const {
+ContributionBuilder::Reported ContributionBuilder::reported_members(const VipName& name) const {
+  Reported members;
   const auto vip = in_.reported->vips.find(name);
-  if (vip == in_.reported->vips.end()) return nullptr;
+  if (vip == in_.reported->vips.end()) return members;
   for (const v1::Member& reported : vip->second->members()) {
-    const auto backend = in_.reported->backends.find(reported.backend());
-    if (backend != in_.reported->backends.end() && backend->second->port() == member.port &&
-        backend->second->address() == member.address.bytes()) {
-      return backend->second.get();
-    }
+    const auto at = in_.reported->backends.find(reported.backend());
+    if (at == in_.reported->backends.end()) continue;
+    v1::Backend backend = at->second.message();
+    auto key = std::make_pair(backend.address(), backend.port());
+    members.try_emplace(std::move(key), std::move(backend));
   }
-  return nullptr;
+  return members;
 }
 
 Reach ContributionBuilder::reach_of(const Candidate& candidate, bool proxy_protocol) {
@@ -202,8 +199,11 @@ Reach ContributionBuilder::reach_of(const Candidate& candidate, bool proxy_proto
   inputs.way = [&](const std::string& node, const IpAddress& endpoint) {
     return way(candidate.draft, candidate.overlay, node, endpoint);
   };
-  inputs.reported = [&](const PlanMember& member) {
-    return reported_member(candidate.name, member);
+  std::optional<Reported> served;  // Seldom needed.
+  inputs.reported = [&](const PlanMember& member) -> const v1::Backend* {
+    if (!served) served = reported_members(candidate.name);
+    const auto at = served->find({member.address.bytes(), member.port});
+    return at == served->end() ? nullptr : &at->second;
   };
   Reach reached = reach(inputs);
   for (Warning& warning : reached.warnings)
@@ -253,96 +253,148 @@ void ContributionBuilder::add_vip(const Candidate& candidate) {
   vip.set_mode(candidate.mode);
   vip.set_proxy_protocol(add_client_address(candidate));
   vip.set_quic(plan.quic && candidate.name.protocol == v1::PROTOCOL_UDP);
-  std::map<std::string, v1::Member> members;  // By name, as the table wants them.
-  std::size_t active = 0;
+  std::size_t count = 0, active = 0;
   for (const ReachedMember& reached : reach_of(candidate, vip.proxy_protocol()).members) {
-    const PlanMember& from = *reached.member;
-    const auto backend = add_backend(candidate, reached);
+    if (rows_.size() == count) rows_.emplace_back();
+    Row& row = rows_[count];
+    const auto backend = add_backend(candidate, reached, &row.name);
     if (!backend) {
       short_of_room_ = true;
       warn(&draft, candidate.order, "CapacityExceeded", backend.error());
       continue;
     }
-    v1::Member& member = members[draft.backends.at(*backend).value->name()];
-    member.set_backend(*backend);
-    member.set_weight(from.weight);
-    member.set_draining(reached.draining);
+    row.backend = *backend;
+    row.weight = reached.member->weight;
+    row.draining = reached.draining;
+    ++count;
     active += reached.draining ? 0 : 1;
-    (reached.draining ? draft.draining : draft.active)
-        .insert(from.target.empty() ? from.address.text() : from.target);
+    (reached.draining ? draft.draining : draft.active).push_back(reached.member);
   }
-  for (auto& [name, member] : members) *vip.add_members() = std::move(member);
+  add_members(count, &vip);
   if (active > 0) {
     vip.set_maglev_size(candidate.maglev_size >= active ? candidate.maglev_size
                                                         : maglev_size_for(active));
   }
-  draft.vips.push_back({candidate.name, std::make_shared<const v1::Vip>(std::move(vip)), false});
+  draft.vips.push_back({candidate.name, false, std::make_shared<const v1::Vip>(std::move(vip))});
   ++vips_;
   ++converted_;
 }
 
+// By name, as the table wants them.
+void ContributionBuilder::add_members(std::size_t count, v1::Vip* vip) {
+  std::sort(rows_.begin(), rows_.begin() + static_cast<std::ptrdiff_t>(count),
+            [](const Row& a, const Row& b) { return a.name < b.name; });
+  vip->mutable_members()->Reserve(static_cast<int>(count));
+  for (std::size_t i = 0; i < count; ++i) {
+    v1::Member& member = *vip->add_members();
+    member.set_backend(rows_[i].backend);
+    member.set_weight(rows_[i].weight);
+    member.set_draining(rows_[i].draining);
+  }
+}
+
 Result<std::uint32_t> ContributionBuilder::add_backend(const Candidate& candidate,
-                                                       const ReachedMember& reached) {
+                                                       const ReachedMember& reached,
+                                                       std::string* name) {
   const PlanMember& member = *reached.member;
   const auto id = ids_.backend(candidate.draft->plan->key.source, member.address,
                                candidate.name.protocol, member.port, reached.overlay);
   if (!id) return id;
-  Offer<std::uint32_t, v1::Backend>& offer = candidate.draft->backends[*id];
-  // Two families or ports may name one endpoint differently; their order must not matter.
-  if (offer.value != nullptr && !offer.held && offer.value->target() >= member.target) return id;
-  auto backend = std::make_shared<v1::Backend>();
-  backend->set_id(*id);
-  backend->set_address(member.address.bytes());
-  backend->set_port(member.port);
-  backend->set_name(address_port_text(member.address, member.port));
+  *name = address_port_text(member.address, member.port);
+  backend_.Clear();
+  backend_.set_id(*id);
+  backend_.set_address(member.address.data(), member.address.size());
+  backend_.set_port(member.port);
+  backend_.set_name(*name);
   if (reached.overlay.kind() != v1::OVERLAY_KIND_UNSPECIFIED)
-    *backend->mutable_overlay() = reached.overlay;
-  backend->set_target(member.target);
-  offer = {*id, std::move(backend), false};
+    *backend_.mutable_overlay() = reached.overlay;
+  member.target.write(backend_.mutable_target());
+  candidate.draft->backends.push_back({*id, false, EncodedBackend(backend_)});
   return id;
 }
+
+namespace {
+
+// Two families or ports may name one endpoint differently; their order must not matter. What is
+// known goes before what is held.
+bool goes_before(const BackendOffer& a, const BackendOffer& b) {
+  if (a.key != b.key) return a.key < b.key;
+  if (a.held != b.held) return b.held;
+  return !same_value(a.value, b.value) && a.value.message().target() > b.value.message().target();
+}
+
+// Members of one endpoint, by whatever port, are alike.
+using Who = std::tuple<std::string_view, std::string_view, IpAddress>;
+Who who(const PlanMember* member) {
+  if (member->target.empty()) return {{}, {}, member->address};
+  return {member->target.ns, member->target.name, {}};
+}
+bool who_less(const PlanMember* a, const PlanMember* b) {
+  return who(a) < who(b);
+}
+
+void sort_unique(std::vector<const PlanMember*>* members) {
+  std::sort(members->begin(), members->end(), who_less);
+  const auto alike = [](const auto* a, const auto* b) { return who(a) == who(b); };
+  members->erase(std::unique(members->begin(), members->end(), alike), members->end());
+}
+
+template <typename Offers>
+void drop_repeated(Offers* offers) {
+  const auto alike = [](const auto& a, const auto& b) { return a.key == b.key; };
+  offers->erase(std::unique(offers->begin(), offers->end(), alike), offers->end());
+  offers->shrink_to_fit();
+}
+
+}  // namespace
 
 std::vector<Contribution> ContributionBuilder::run() {
   hold_unknown();
   // What serves already goes first, so that a newcomer cannot take its room.
-  std::stable_sort(candidates_.begin(), candidates_.end(), [&](const auto& a, const auto& b) {
-    return is_reported(a.name) > is_reported(b.name);
-  });
+  std::stable_partition(candidates_.begin(), candidates_.end(),
+                        [&](const Candidate& c) { return is_reported(c.name); });
   for (const Candidate& candidate : candidates_) add_vip(candidate);
   std::vector<Contribution> all;
   all.reserve(drafts_.size());
   while (!drafts_.empty()) {
     auto node = drafts_.extract(drafts_.begin());
-    Draft& draft = node.mapped();
-    Contribution& out = all.emplace_back();
-    out.service = std::move(node.key());
-    out.vips = std::move(draft.vips);
-    std::sort(out.vips.begin(), out.vips.end(),
-              [](const auto& a, const auto& b) { return a.key < b.key; });
-    // A damaged ledger may name a port twice.
-    const auto alike = [](const auto& a, const auto& b) { return a.key == b.key; };
-    out.vips.erase(std::unique(out.vips.begin(), out.vips.end(), alike), out.vips.end());
-    for (auto& [id, offer] : draft.backends) out.backends.push_back(std::move(offer));
-    for (auto& [address, offer] : draft.addresses) out.addresses.push_back(std::move(offer));
-    out.nodes.assign(draft.nodes.begin(), draft.nodes.end());
-    if (draft.plan == nullptr) continue;
-    ServiceOutcome& outcome = out.outcome.emplace();
-    for (const IpFamily family : draft.plan->request.families) {
-      for (const IpAddress& address : draft.granted) {
-        if (family_of(address) == family) outcome.addresses.push_back(address.text());
-      }
-    }
-    outcome.backends = static_cast<std::uint32_t>(draft.active.size());
-    outcome.draining = static_cast<std::uint32_t>(
-        std::count_if(draft.draining.begin(), draft.draining.end(),
-                      [&](const std::string& target) { return !draft.active.contains(target); }));
-    std::stable_sort(draft.warnings.begin(), draft.warnings.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::vector<Warning> warnings;
-    for (auto& [order, warning] : draft.warnings) warnings.push_back(std::move(warning));
-    outcome.conditions = warning_conditions(warnings);
+    all.push_back(finish(std::move(node.key()), std::move(node.mapped())));
   }
   return all;
+}
+
+Contribution ContributionBuilder::finish(ServiceKey service, Draft draft) {
+  Contribution out;
+  out.service = std::move(service);
+  out.vips = std::move(draft.vips);
+  std::stable_sort(out.vips.begin(), out.vips.end(),
+                   [](const auto& a, const auto& b) { return a.key < b.key; });
+  drop_repeated(&out.vips);  // A damaged ledger may name a port twice.
+  out.backends = std::move(draft.backends);
+  std::stable_sort(out.backends.begin(), out.backends.end(), goes_before);
+  drop_repeated(&out.backends);
+  for (auto& [address, offer] : draft.addresses) out.addresses.push_back(std::move(offer));
+  out.nodes.assign(draft.nodes.begin(), draft.nodes.end());
+  if (draft.plan == nullptr) return out;
+  ServiceOutcome& outcome = out.outcome.emplace();
+  for (const IpFamily family : draft.plan->request.families) {
+    for (const IpAddress& address : draft.granted) {
+      if (family_of(address) == family) outcome.addresses.push_back(address.text());
+    }
+  }
+  sort_unique(&draft.active);
+  sort_unique(&draft.draining);
+  outcome.backends = static_cast<std::uint32_t>(draft.active.size());
+  outcome.draining = static_cast<std::uint32_t>(
+      std::count_if(draft.draining.begin(), draft.draining.end(), [&](const PlanMember* member) {
+        return !std::binary_search(draft.active.begin(), draft.active.end(), member, who_less);
+      }));
+  std::stable_sort(draft.warnings.begin(), draft.warnings.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Warning> warnings;
+  for (auto& [order, warning] : draft.warnings) warnings.push_back(std::move(warning));
+  outcome.conditions = warning_conditions(warnings);
+  return out;
 }
 
 }  // namespace sluice

@@ -27,22 +27,25 @@ struct ServiceOutcome {
   std::uint32_t draining = 0;
 };
 
-template <typename KeyType, typename MessageType>
+template <typename KeyType, typename ValueType>
 struct Offer {
   using Key = KeyType;
-  using Message = MessageType;
+  using Value = ValueType;
   Key key;
-  Shared<Message> value;
   // As it is reported, for want of knowledge: gives way to what another Service knows it wants.
   bool held = false;
+  Value value;
 };
+using VipOffer = Offer<VipName, Shared<v1::Vip>>;
+using BackendOffer = Offer<std::uint32_t, EncodedBackend>;
+using AddressOffer = Offer<IpAddress, Shared<v1::ServedAddress>>;
 
 struct Contribution {
   ServiceKey service;
   // Each in the order of its keys, no two alike.
-  std::vector<Offer<VipName, v1::Vip>> vips;
-  std::vector<Offer<std::uint32_t, v1::Backend>> backends;
-  std::vector<Offer<IpAddress, v1::ServedAddress>> addresses;
+  std::vector<VipOffer> vips;
+  std::vector<BackendOffer> backends;
+  std::vector<AddressOffer> addresses;
   std::vector<std::string> nodes;         // Whose ways it depends on, in order.
   std::optional<ServiceOutcome> outcome;  // Absent: no wanted Service; what there is is held.
 
@@ -68,12 +71,13 @@ class ContributionBuilder {
  private:
   struct Draft {
     const ServicePlan* plan = nullptr;  // Null: not wanted.
-    std::vector<Offer<VipName, v1::Vip>> vips;
-    std::map<std::uint32_t, Offer<std::uint32_t, v1::Backend>> backends;
-    std::map<IpAddress, Offer<IpAddress, v1::ServedAddress>> addresses;
+    std::vector<VipOffer> vips;
+    std::vector<BackendOffer> backends;  // As often as a VIP has one.
+    std::map<IpAddress, AddressOffer> addresses;
     std::vector<IpAddress> granted;
     std::vector<std::pair<std::size_t, Warning>> warnings;  // With the order they are told in.
-    std::set<std::string> active, draining, nodes;
+    std::vector<const PlanMember*> active, draining;        // As often as a VIP has one.
+    std::set<std::string> nodes;
   };
   struct Candidate {
     Draft* draft = nullptr;
@@ -83,6 +87,12 @@ class ContributionBuilder {
     v1::OverlayKind overlay = v1::OVERLAY_KIND_UNSPECIFIED;
     std::uint32_t maglev_size = 0;  // By the ledger.
     std::size_t order = 0;
+  };
+
+  struct Row {  // A member of the VIP under way.
+    std::string name;
+    std::uint32_t backend = 0, weight = 0;
+    bool draining = false;
   };
 
   static void warn(Draft* draft, std::size_t order, std::string reason, std::string message);
@@ -103,8 +113,14 @@ class ContributionBuilder {
   Reach reach_of(const Candidate& candidate, bool proxy_protocol);
   Result<v1::Overlay> way(Draft* draft, v1::OverlayKind kind, const std::string& node,
                           const IpAddress& endpoint);
-  const v1::Backend* reported_member(const VipName& name, const PlanMember& member) const;
-  Result<std::uint32_t> add_backend(const Candidate& candidate, const ReachedMember& reached);
+  // What the dataplane serves for a VIP, by address and port.
+  using Reported = std::map<std::pair<std::string, std::uint32_t>, v1::Backend>;
+  Reported reported_members(const VipName& name) const;
+  void add_members(std::size_t count, v1::Vip* vip);  // The first so many of rows_.
+  // Its id; its name becomes `name`.
+  Result<std::uint32_t> add_backend(const Candidate& candidate, const ReachedMember& reached,
+                                    std::string* name);
+  static Contribution finish(ServiceKey service, Draft draft);
 
   const DesiredInputs& in_;
   const GrantIndex& grants_;
@@ -116,7 +132,9 @@ class ContributionBuilder {
   std::vector<Candidate> candidates_;
   std::unordered_map<std::string, Draft*> unknown_;  // By Vip.service: reported VIPs are held.
   std::map<std::tuple<std::string, std::string, v1::OverlayKind, IpFamily>, Result<v1::Overlay>>
-      ways_;  // By source and node.
+      ways_;             // By source and node.
+  v1::Backend backend_;  // To be encoded. This and the rows are used again for each.
+  std::vector<Row> rows_;
 };
 
 // Of Vip.service.

@@ -17,15 +17,13 @@ v1::VipKey vip_key(const VipName& name) {
   return key;
 }
 
-void DataplaneState::add(v1::Report report) {
+void DataplaneState::add(v1::Report& report) {
   for (v1::Vip& vip : *report.mutable_vips()) {
     const VipName name = vip_name(vip.key());
     vips[name] = std::make_shared<const v1::Vip>(std::move(vip));
   }
-  for (v1::Backend& backend : *report.mutable_backends()) {
-    const std::uint32_t id = backend.id();
-    backends[id] = std::make_shared<const v1::Backend>(std::move(backend));
-  }
+  for (const v1::Backend& backend : report.backends())
+    backends[backend.id()] = EncodedBackend(backend);
   for (v1::ServedAddress& served : *report.mutable_addresses()) {
     if (const auto address = IpAddress::from_bytes(served.address()))
       addresses[*address] = std::make_shared<const v1::ServedAddress>(std::move(served));

@@ -9,35 +9,39 @@ namespace {
 // The values of `reported` that differ from what is wanted are left to the builder.
 template <typename Entries, typename Reported>
 void compare_everything(const Entries& wanted, Reported* reported, DifferenceBuilder* builder) {
+  const typename Reported::mapped_type none{};
   for (const auto& [key, entry] : wanted) {
     const auto old = reported->find(key);
-    if (old != reported->end() && same_bytes(*entry.value, *old->second))
+    if (old == reported->end())
+      builder->add(key, entry.value, none);
+    else if (same_value(entry.value, old->second))
       old->second = entry.value;
     else
-      builder->add(key, entry.value.get(), old == reported->end() ? nullptr : old->second.get());
+      builder->add(key, entry.value, old->second);
   }
   for (const auto& [key, value] : *reported)
-    if (!wanted.contains(key)) builder->add(key, nullptr, value.get());
+    if (!wanted.contains(key)) builder->add(key, none, value);
 }
 
 template <typename Merged, typename Reported>
 void compare_changed(const Merged& wanted, Reported* reported, DifferenceBuilder* builder) {
+  const typename Reported::mapped_type none{};
   for (const auto& key : wanted.changed()) {
     const auto old = reported->find(key);
-    builder->add(key, wanted.find(key), old == reported->end() ? nullptr : old->second.get());
+    builder->add(key, wanted.find(key), old == reported->end() ? none : old->second);
   }
 }
 
 template <typename Merged, typename Reported>
 void take_over(Merged* wanted, bool all, Reported* reported) {
   if (all) {
-    reported->clear();
-    for (const auto& [key, entry] : wanted->entries())
-      reported->emplace_hint(reported->end(), key, entry.value);
+    for (const auto& [key, entry] : wanted->entries()) (*reported)[key] = entry.value;
+    if (reported->size() != wanted->entries().size())
+      erase_if(*reported, [&](const auto& entry) { return !wanted->contains(entry.first); });
   } else {
     for (const auto& key : wanted->changed()) {
-      if (auto value = wanted->share(key))
-        (*reported)[key] = std::move(value);
+      if (const auto& value = wanted->find(key))
+        (*reported)[key] = value;
       else
         reported->erase(key);
     }
@@ -47,7 +51,7 @@ void take_over(Merged* wanted, bool all, Reported* reported) {
 
 template <typename Map, typename Entries>
 void copy(const Entries& entries, Map* to) {
-  for (const auto& [key, entry] : entries) to->emplace_hint(to->end(), key, entry.value);
+  for (const auto& [key, entry] : entries) to->emplace(key, entry.value);
 }
 
 }  // namespace
@@ -69,22 +73,54 @@ void DesiredState::touch_ledger(bool rebuilt) {
   ledger_rebuilt_ = ledger_rebuilt_ || rebuilt;
 }
 
-std::vector<ServiceKey> DesiredState::update(const DesiredInputs& inputs, IdAllocator* ids) {
+bool DesiredState::update(const DesiredInputs& inputs, IdAllocator* ids, std::size_t most,
+                          std::set<ServiceKey>* concluded) {
   if (std::exchange(ledger_touched_, false)) {
     for (ServiceKey& service :
          grants_.update(*inputs.ledger, std::exchange(ledger_rebuilt_, false)))
       touched_.insert(std::move(service));
   }
-  std::set<ServiceKey> services = std::exchange(touched_, {});
-  if (services.empty() && !all_) return {};
-  const bool whole = std::exchange(all_, false) || short_of_room_;
-  if (!whole && work_out(services, inputs, false, ids)) {
-    return {services.begin(), services.end()};
+  if (touched_.empty() && !all_ && !sweep_ids_) return true;
+  if (short_of_room_ || (all_ && !room_is_certain(inputs))) {
+    update_whole(inputs, ids, concluded);
+    return true;
   }
-  services = everybody(inputs);
+  if (std::exchange(all_, false)) {
+    touched_ = everybody(inputs);
+    sweep_ids_ = true;
+    ++counters_.full;
+  }
+  std::set<ServiceKey> services;
+  while (services.size() < most && !touched_.empty())
+    services.insert(services.end(), touched_.extract(touched_.begin()));
+  if (!work_out(services, inputs, false, ids)) {
+    update_whole(inputs, ids, concluded);
+    return true;
+  }
+  concluded->merge(services);
+  if (!touched_.empty()) return false;
+  if (std::exchange(sweep_ids_, false)) release_others(inputs.generation, ids);
+  return true;
+}
+
+void DesiredState::update_whole(const DesiredInputs& inputs, IdAllocator* ids,
+                                std::set<ServiceKey>* concluded) {
+  touched_.clear();
+  all_ = sweep_ids_ = false;
   ++counters_.full;
+  std::set<ServiceKey> services = everybody(inputs);
   short_of_room_ = !work_out(services, inputs, true, ids);
-  return {services.begin(), services.end()};
+  concluded->merge(services);
+}
+
+// For all that may be wanted or held.
+bool DesiredState::room_is_certain(const DesiredInputs& inputs) const {
+  if (inputs.capacity.vips() == 0) return true;
+  std::size_t most = inputs.reported->vips.size();
+  for (const auto& [address, record] : *inputs.ledger)
+    for (const v1::AddressHolder& holder : record.holders())
+      most += static_cast<std::size_t>(holder.ports_size());
+  return most <= inputs.capacity.vips();
 }
 
 std::set<ServiceKey> DesiredState::everybody(const DesiredInputs& inputs) const {
@@ -122,7 +158,7 @@ bool DesiredState::work_out(const std::set<ServiceKey>& services, const DesiredI
 void DesiredState::put(std::vector<Contribution> contributions, std::uint64_t generation,
                        IdAllocator* ids) {
   std::vector<std::pair<VipName, Shared<v1::Vip>>> vips;
-  std::vector<std::pair<std::uint32_t, Shared<v1::Backend>>> backends;
+  std::vector<std::pair<std::uint32_t, EncodedBackend>> backends;
   std::vector<std::pair<IpAddress, Shared<v1::ServedAddress>>> addresses;
   for (Contribution& next : contributions) {
     const auto [at, added] = contributions_.try_emplace(next.service);
@@ -175,7 +211,7 @@ VipProgress DesiredState::progress(const ServiceKey& service,
   const auto at = contributions_.find(service);
   if (at == contributions_.end()) return progress;
   for (const auto& offer : at->second.vips) {
-    const auto wanted = vips_.share(offer.key);
+    const Shared<v1::Vip>& wanted = vips_.find(offer.key);
     if (wanted != offer.value && wanted->service() != service.text()) continue;
     ++progress.wanted;
     progress.proxied = progress.proxied || wanted->proxy_protocol();

@@ -6,6 +6,7 @@
 // conditions.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <set>
 #include <string>
@@ -33,9 +34,12 @@ class DesiredState {
   void touch_node(const std::string& source, const std::string& node);
   void touch_ledger(bool rebuilt);
 
-  // The ids must have adopted what the dataplane reports. Returns the Services worked out anew,
-  // also those that are gone.
-  std::vector<ServiceKey> update(const DesiredInputs& inputs, IdAllocator* ids);
+  // The ids must have adopted what the dataplane reports. Works out at most `most` Services, so
+  // that a thread that has other things to do can do them between, unless the dataplane's room may
+  // be short: then all at once. Adds those worked out to `concluded`, also those that are gone.
+  // True: that was all. Until then this is nothing to program.
+  bool update(const DesiredInputs& inputs, IdAllocator* ids, std::size_t most,
+              std::set<ServiceKey>* concluded);
 
   bool serves_any() const { return !vips_.entries().empty(); }
   std::size_t vips() const { return vips_.entries().size(); }
@@ -62,11 +66,19 @@ class DesiredState {
   const Counters& counters() const { return counters_; }
 
  private:
-  using Vips = Merged<Offer<VipName, v1::Vip>, &Contribution::vips>;
-  using Backends = Merged<Offer<std::uint32_t, v1::Backend>, &Contribution::backends>;
-  using Addresses = Merged<Offer<IpAddress, v1::ServedAddress>, &Contribution::addresses>;
+  template <typename Value>
+  using ByName = std::map<VipName, Value>;
+  template <typename Value>
+  using ById = boost::unordered_flat_map<std::uint32_t, Value>;
+  template <typename Value>
+  using ByAddress = std::map<IpAddress, Value>;
+  using Vips = Merged<VipOffer, &Contribution::vips, ByName>;
+  using Backends = Merged<BackendOffer, &Contribution::backends, ById>;
+  using Addresses = Merged<AddressOffer, &Contribution::addresses, ByAddress>;
 
   std::set<ServiceKey> everybody(const DesiredInputs& inputs) const;
+  bool room_is_certain(const DesiredInputs& inputs) const;
+  void update_whole(const DesiredInputs& inputs, IdAllocator* ids, std::set<ServiceKey>* concluded);
   // Whether there was room for all.
   bool work_out(const std::set<ServiceKey>& services, const DesiredInputs& inputs, bool whole,
                 IdAllocator* ids);
@@ -80,7 +92,7 @@ class DesiredState {
   Addresses addresses_;
   GrantIndex grants_;
   std::set<ServiceKey> touched_;
-  bool all_ = true, ledger_touched_ = true, ledger_rebuilt_ = true;
+  bool all_ = true, sweep_ids_ = false, ledger_touched_ = true, ledger_rebuilt_ = true;
   bool short_of_room_ = false, compare_all_ = true;
   Counters counters_;
 };

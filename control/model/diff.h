@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "control/model/dataplane_state.h"
@@ -10,10 +11,10 @@
 namespace sluice {
 
 struct Difference {
-  std::vector<v1::ApplyPart> parts;  // Each of at most kMaxPartBytes.
-  std::size_t vips = 0;              // Upserts of VIPs alone,
-  std::size_t upserts = 0;           //   of everything,
-  std::size_t deletes = 0;           //   and what goes.
+  std::vector<std::string> parts;  // Each an encoded v1::ApplyPart of at most kMaxPartBytes.
+  std::size_t vips = 0;            // Upserts of VIPs alone,
+  std::size_t upserts = 0;         //   of everything,
+  std::size_t deletes = 0;         //   and what goes.
 
   bool empty() const { return upserts == 0 && deletes == 0; }
 };
@@ -23,20 +24,21 @@ inline constexpr std::size_t kMaxPartBytes = 512 * 1024;
 // Collects changes one by one. A null `wanted` or `reported`: it is not there.
 class DifferenceBuilder {
  public:
-  void add(const VipName& name, const v1::Vip* wanted, const v1::Vip* reported);
-  void add(std::uint32_t id, const v1::Backend* wanted, const v1::Backend* reported);
-  void add(const IpAddress& address, const v1::ServedAddress* wanted,
-           const v1::ServedAddress* reported);
+  void add(const VipName& name, const Shared<v1::Vip>& wanted, const Shared<v1::Vip>& reported);
+  void add(std::uint32_t id, const EncodedBackend& wanted, const EncodedBackend& reported);
+  void add(const IpAddress& address, const Shared<v1::ServedAddress>& wanted,
+           const Shared<v1::ServedAddress>& reported);
   Difference take() { return std::move(result_); }
 
  private:
-  v1::ApplyPart& room_for(std::size_t bytes);
-  // Whether to upsert; counts it.
-  bool upserts(const google::protobuf::MessageLite* wanted,
-               const google::protobuf::MessageLite* reported);
+  enum class Step { none, upsert, remove };
+  template <typename Value>
+  Step step(const Value& wanted, const Value& reported);  // Counts it.
+  // The part the next element goes to, with the element's tag and length.
+  std::string& begin_element(std::uint32_t field, std::size_t bytes);
+  void append(std::uint32_t field, const google::protobuf::MessageLite& message);
 
   Difference result_;
-  std::size_t used_ = 0;  // Bytes of the last part.
 };
 
 // The fewest upserts and deletes that turn `reported` into `wanted`.

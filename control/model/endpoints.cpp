@@ -1,9 +1,9 @@
 #include "control/model/endpoints.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace sluice {
@@ -20,8 +20,8 @@ const std::string& or_tcp(const std::string& protocol) {
   return protocol.empty() ? tcp : protocol;
 }
 
-// Collects the endpoints of every port; of two for one address and port the more usable one stays,
-// as slices may overlap while a controller moves endpoints between them.
+// Collects the endpoints of every port; of several for one address and port the more usable one
+// stays, as slices may overlap while a controller moves endpoints between them.
 class Collector {
  public:
   explicit Collector(const v1::Service& service) : service_(service) {
@@ -34,13 +34,7 @@ class Collector {
     }
   }
 
-  void add(std::size_t port, PortEndpoint endpoint) {
-    const auto usable = [](const PortEndpoint& e) {
-      return std::tuple(e.ready, e.serving, !e.terminating);
-    };
-    const auto [at, added] = found_[port].try_emplace({endpoint.address, endpoint.port}, endpoint);
-    if (!added && usable(endpoint) > usable(at->second)) at->second = std::move(endpoint);
-  }
+  void add(std::size_t port, const PortEndpoint& endpoint) { found_[port].push_back(endpoint); }
 
   // An address a packet may be sent to; warns of any other.
   std::optional<IpAddress> backend_address(const std::string& text, const std::string& whose) {
@@ -56,9 +50,12 @@ class Collector {
     return std::nullopt;
   }
 
+  // Index of a Service port, and the number it has at the endpoint.
+  using PortMatch = std::pair<std::size_t, std::uint32_t>;
   // The port of each Service port among those of a slice or subset, which go by the port's name.
-  template <typename Ports, typename Use>
-  void match_ports(const Ports& ports, const std::string& whose, Use use) {
+  template <typename Ports>
+  std::vector<PortMatch> match_ports(const Ports& ports, const std::string& whose) {
+    std::vector<PortMatch> matches;
     for (int i = 0; i < service_.spec().ports_size(); ++i) {
       const v1::ServicePort& wanted = service_.spec().ports(i);
       for (const v1::EndpointPort& port : ports) {
@@ -69,22 +66,38 @@ class Collector {
           warn("InvalidEndpointPort", whose + ": a port without a number from 1 to 65535");
           continue;
         }
-        use(static_cast<std::size_t>(i), static_cast<std::uint32_t>(port.port()));
+        matches.emplace_back(static_cast<std::size_t>(i), static_cast<std::uint32_t>(port.port()));
       }
     }
+    return matches;
   }
 
   ServiceEndpoints finish() {
-    for (auto& port : found_) {
-      auto& out = result_.ports.emplace_back();
-      for (auto& [key, endpoint] : port) out.push_back(std::move(endpoint));
+    for (std::vector<PortEndpoint>& port : found_) {
+      sort_unique(&port);
+      result_.ports.push_back(std::move(port));
     }
     return std::move(result_);
   }
 
  private:
+  static void sort_unique(std::vector<PortEndpoint>* endpoints) {
+    const auto before = [](const PortEndpoint& a, const PortEndpoint& b) {
+      return std::tie(a.address, a.port) < std::tie(b.address, b.port) ||
+             (std::tie(a.address, a.port) == std::tie(b.address, b.port) && usable(a) > usable(b));
+    };
+    const auto alike = [](const PortEndpoint& a, const PortEndpoint& b) {
+      return a.address == b.address && a.port == b.port;
+    };
+    std::stable_sort(endpoints->begin(), endpoints->end(), before);
+    endpoints->erase(std::unique(endpoints->begin(), endpoints->end(), alike), endpoints->end());
+  }
+  static std::tuple<bool, bool, bool> usable(const PortEndpoint& e) {
+    return {e.ready, e.serving, !e.terminating};
+  }
+
   const v1::Service& service_;
-  std::vector<std::map<std::pair<IpAddress, std::uint32_t>, PortEndpoint>> found_;
+  std::vector<std::vector<PortEndpoint>> found_;
   std::set<std::pair<std::string, std::string>> warned_;
   ServiceEndpoints result_;
 };
@@ -144,23 +157,24 @@ std::vector<std::string> pod_addresses(const v1::PodStatus& status) {
 void add_pod(const v1::Service& service, const v1::Pod& pod, Collector* collector) {
   if (pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed") return;
   PortEndpoint endpoint;
-  endpoint.target = pod.metadata().namespace_() + "/" + pod.metadata().name();
+  endpoint.target = {pod.metadata().namespace_(), pod.metadata().name()};
+  const std::string whose = "pod " + pod.metadata().namespace_() + "/" + pod.metadata().name();
   endpoint.node = pod.spec().node_name();
   endpoint.serving = pod_is_ready(pod);
   endpoint.terminating = !pod.metadata().deletion_timestamp().empty();
   endpoint.ready =
       service.spec().publish_not_ready_addresses() || (endpoint.serving && !endpoint.terminating);
   for (const std::string& text : pod_addresses(pod.status())) {
-    const auto address = collector->backend_address(text, "pod " + endpoint.target);
+    const auto address = collector->backend_address(text, whose);
     if (!address) continue;
     endpoint.address = *address;
     for (int i = 0; i < service.spec().ports_size(); ++i) {
       const v1::ServicePort& port = service.spec().ports(i);
       const auto target = target_port(port, pod);
       if (!target || !is_port(*target)) {
-        collector->warn("UnresolvedTargetPort",
-                        "pod " + endpoint.target + " has no container port \"" +
-                            port.target_port().name() + "\" (" + or_tcp(port.protocol()) + ")");
+        collector->warn("UnresolvedTargetPort", whose + " has no container port \"" +
+                                                    port.target_port().name() + "\" (" +
+                                                    or_tcp(port.protocol()) + ")");
         continue;
       }
       endpoint.port = *target;
@@ -171,9 +185,9 @@ void add_pod(const v1::Service& service, const v1::Pod& pod, Collector* collecto
 
 // ---- Slices and Endpoints, for the others.
 
-std::string target_of(const v1::ObjectReference& reference, const std::string& ns) {
-  if (reference.kind() != "Pod" || reference.name().empty()) return "";
-  return (reference.namespace_().empty() ? ns : reference.namespace_()) + "/" + reference.name();
+Target target_of(const v1::ObjectReference& reference, const std::string& ns) {
+  if (reference.kind() != "Pod" || reference.name().empty()) return {};
+  return {reference.namespace_().empty() ? ns : reference.namespace_(), reference.name()};
 }
 
 void add_slice(const v1::EndpointSlice& slice, Collector* collector) {
@@ -183,6 +197,7 @@ void add_slice(const v1::EndpointSlice& slice, Collector* collector) {
                                         "; only IPv4 and IPv6 are forwarded to");
     return;
   }
+  std::optional<std::vector<Collector::PortMatch>> ports;  // Looked for if there is any endpoint.
   for (const v1::Endpoint& from : slice.endpoints()) {
     if (from.addresses().empty()) continue;
     if (from.addresses_size() > 1) {
@@ -204,10 +219,11 @@ void add_slice(const v1::EndpointSlice& slice, Collector* collector) {
     endpoint.ready = !conditions.has_ready() || conditions.ready();
     endpoint.serving = conditions.has_serving() ? conditions.serving() : endpoint.ready;
     endpoint.terminating = conditions.terminating();
-    collector->match_ports(slice.ports(), whose, [&](std::size_t index, std::uint32_t port) {
+    if (!ports) ports = collector->match_ports(slice.ports(), whose);
+    for (const auto& [index, port] : *ports) {
       endpoint.port = port;
       collector->add(index, endpoint);
-    });
+    }
   }
 }
 
@@ -222,10 +238,10 @@ void add_endpoints(const v1::Endpoints& endpoints, Collector* collector) {
     endpoint.target = target_of(from.target_ref(), endpoints.metadata().namespace_());
     endpoint.node = from.node_name();
     endpoint.ready = endpoint.serving = ready;
-    collector->match_ports(subset.ports(), whose, [&](std::size_t index, std::uint32_t port) {
+    for (const auto& [index, port] : collector->match_ports(subset.ports(), whose)) {
       endpoint.port = port;
       collector->add(index, endpoint);
-    });
+    }
   };
   for (const v1::EndpointSubset& subset : endpoints.subsets()) {
     for (const auto& address : subset.addresses()) add(subset, address, true);

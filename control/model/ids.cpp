@@ -13,54 +13,72 @@ std::string vip_text(const IpAddress& address, v1::Protocol protocol) {
   return address.text() + "/" + protocol_name(protocol);
 }
 
-// Empty without an overlay, so that ids saved before there were any stay valid.
-std::string way_text(const v1::Overlay& overlay) {
-  if (overlay.kind() == v1::OVERLAY_KIND_UNSPECIFIED) return "";
-  std::string text = std::string("/") + overlay_name(overlay.kind()) + "/" +
-                     IpAddress::from_bytes(overlay.remote()).value_or(IpAddress()).text();
-  if (overlay.kind() != v1::OVERLAY_KIND_VXLAN) return text;
-  text += "/" + std::to_string(overlay.vni()) + "/" + std::to_string(overlay.port()) + "/";
+// Nothing without an overlay, so that ids saved before there were any stay valid.
+void append_way(const v1::Overlay& overlay, std::string* text) {
+  if (overlay.kind() == v1::OVERLAY_KIND_UNSPECIFIED) return;
+  *text += std::string("/") + overlay_name(overlay.kind()) + "/" +
+           IpAddress::from_bytes(overlay.remote()).value_or(IpAddress()).text();
+  if (overlay.kind() != v1::OVERLAY_KIND_VXLAN) return;
+  *text += "/" + std::to_string(overlay.vni()) + "/" + std::to_string(overlay.port()) + "/";
   static constexpr char kDigits[] = "0123456789abcdef";
   for (const char c : overlay.mac()) {
     const auto byte = static_cast<unsigned char>(c);
-    text += {kDigits[byte >> 4], kDigits[byte & 15]};
+    *text += {kDigits[byte >> 4], kDigits[byte & 15]};
   }
-  return text;
-}
-
-std::string backend_text(const std::string& source, const IpAddress& address, v1::Protocol protocol,
-                         std::uint32_t port, const v1::Overlay& overlay) {
-  return source + "/" + address.text() + "/" + protocol_name(protocol) + "/" +
-         std::to_string(port) + way_text(overlay);
 }
 
 }  // namespace
 
+// A text that stays where it is, as it is asked for as often as there are endpoints.
+std::string_view IdAllocator::backend_text(std::string_view source, const IpAddress& address,
+                                           v1::Protocol protocol, std::uint32_t port,
+                                           const v1::Overlay& overlay) {
+  text_.assign(source);
+  text_ += '/';
+  text_ += address.text();
+  text_ += '/';
+  text_ += protocol_name(protocol);
+  text_ += '/';
+  text_ += std::to_string(port);
+  append_way(overlay, &text_);
+  return text_;
+}
+
 void IdAllocator::Space::forget(std::uint32_t id) {
   if (const auto key = keys_.find(id); key != keys_.end()) {
-    ids_.erase(ids_.find(*key->second));
+    ids_.erase(key->second);
     keys_.erase(key);
   }
+  if (retired_.empty()) return;
   if (const auto retired = retired_.find(id); retired != retired_.end()) {
     retired_keys_.erase(retired->second.key);
     retired_.erase(retired);
   }
 }
 
-void IdAllocator::Space::insert(const std::string& key, std::uint32_t id) {
+std::uint32_t IdAllocator::Space::retired_id(std::string_view key) const {
+  if (retired_keys_.empty()) return 0;
+  const auto at = retired_keys_.find(std::string(key));
+  return at == retired_keys_.end() ? 0 : at->second;
+}
+
+void IdAllocator::Space::insert(std::string_view key, std::uint32_t id) {
   if (id == 0) return;
   if (const auto old = ids_.find(key); old != ids_.end()) {
     if (old->second == id) return;
-    free(old->second);
-    forget(old->second);
+    const std::uint32_t other = old->second;
+    free(other);
+    forget(other);
   }
-  if (const auto old = retired_keys_.find(key); old != retired_keys_.end()) {
+  if (const std::uint32_t waiting = retired_id(key); waiting != 0) {
     // Still waits for its sweep, but no longer for its owner's return.
-    retired_[old->second].key.clear();
-    retired_keys_.erase(old);
+    retired_[waiting].key.clear();
+    retired_keys_.erase(std::string(key));
   }
   forget(id);
-  keys_[id] = &ids_.emplace(key, id).first->first;
+  Bytes owner(key);
+  keys_[id] = owner;
+  ids_.emplace(std::move(owner), id);
 }
 
 void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
@@ -70,13 +88,9 @@ void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
   retired_[id] = std::move(retired);
 }
 
-std::uint32_t IdAllocator::Space::get(const std::string& key, std::uint32_t limit) {
-  std::uint32_t id = 0;
-  if (const auto known = ids_.find(key); known != ids_.end()) {
-    id = known->second;
-  } else if (const auto returned = retired_keys_.find(key); returned != retired_keys_.end()) {
-    id = returned->second;
-  }
+std::uint32_t IdAllocator::Space::get(std::string_view key, std::uint32_t limit) {
+  const auto known = ids_.find(key);
+  std::uint32_t id = known != ids_.end() ? known->second : retired_id(key);
   if (id == 0 || id >= limit) {
     while (lowest_ < limit && (keys_.contains(lowest_) || retired_.contains(lowest_))) ++lowest_;
     if (lowest_ >= limit) return 0;
@@ -88,7 +102,7 @@ std::uint32_t IdAllocator::Space::get(const std::string& key, std::uint32_t limi
 
 void IdAllocator::Space::release(std::uint32_t id, std::uint64_t generation) {
   const auto known = keys_.find(id);
-  if (known != keys_.end()) retire(id, {generation, *known->second});
+  if (known != keys_.end()) retire(id, {generation, std::string(known->second.view())});
 }
 
 void IdAllocator::Space::release_others(const Wanted& wanted, std::uint64_t generation) {
@@ -140,17 +154,20 @@ v1::Ids IdAllocator::save() const {
 }
 
 void IdAllocator::adopt(const DataplaneState& reported) {
+  v1::Backend backend;
   for (const auto& [name, vip] : reported.vips) {
     vips_.insert(vip_text(name.address, name.protocol), vip->id());
-    const std::string source = vip->service().substr(0, vip->service().find('/'));
+    const std::string_view service = vip->service();
+    const std::string_view source = service.substr(0, service.find('/'));
     for (const v1::Member& member : vip->members()) {
-      const auto backend = reported.backends.find(member.backend());
-      if (backend == reported.backends.end()) continue;
-      const auto address = IpAddress::from_bytes(backend->second->address());
+      const auto at = reported.backends.find(member.backend());
+      if (at == reported.backends.end()) continue;
+      at->second.read(&backend);
+      const auto address = IpAddress::from_bytes(backend.address());
       if (!address) continue;
-      backends_.insert(backend_text(source, *address, name.protocol, backend->second->port(),
-                                    backend->second->overlay()),
-                       backend->first);
+      backends_.insert(
+          backend_text(source, *address, name.protocol, backend.port(), backend.overlay()),
+          at->first);
     }
   }
 }

@@ -6,12 +6,15 @@
 #pragma once
 
 #include <algorithm>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
+#include "control/model/bytes.h"
 #include "dataplane.pb.h"
 #include "proto/address.h"
 #include "proto/result.h"
@@ -62,9 +65,9 @@ class IdAllocator {
   };
   class Space {
    public:
-    void insert(const std::string& key, std::uint32_t id);
+    void insert(std::string_view key, std::uint32_t id);
     void retire(std::uint32_t id, Retired retired);
-    std::uint32_t get(const std::string& key, std::uint32_t limit);  // 0: none is free.
+    std::uint32_t get(std::string_view key, std::uint32_t limit);  // 0: none is free.
     void release(std::uint32_t id, std::uint64_t generation);
     void release_others(const Wanted& wanted, std::uint64_t generation);
     void swept(std::uint64_t generation);
@@ -73,20 +76,26 @@ class IdAllocator {
 
    private:
     void forget(std::uint32_t id);
+    std::uint32_t retired_id(std::string_view key) const;  // 0: none of that owner waits.
     void free(std::uint32_t id) { lowest_ = std::min(lowest_, id); }
 
-    std::unordered_map<std::string, std::uint32_t> ids_;
-    std::unordered_map<std::uint32_t, const std::string*> keys_;  // The other way round, into ids_.
+    boost::unordered_flat_map<Bytes, std::uint32_t, BytesHash, BytesEqual> ids_;
+    boost::unordered_flat_map<std::uint32_t, Bytes> keys_;  // The other way round.
     std::map<std::uint32_t, Retired> retired_;
     std::unordered_map<std::string, std::uint32_t> retired_keys_;
     std::uint32_t lowest_ = 1;  // No id below is free.
   };
 
   static void save_space(const Space& space, bool backend, v1::Ids* ids);
+  // Whose a backend is; until the next call.
+  std::string_view backend_text(std::string_view source, const IpAddress& address,
+                                v1::Protocol protocol, std::uint32_t port,
+                                const v1::Overlay& overlay);
 
   Limits limits_;
   Space vips_;
   Space backends_;
+  std::string text_;
 };
 
 }  // namespace sluice

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <boost/container/small_vector.hpp>
 #include <functional>
 #include <map>
 #include <set>
@@ -19,21 +18,22 @@
 
 namespace sluice {
 
-template <typename OfferType, std::vector<OfferType> Contribution::*offers>
+template <typename OfferType, std::vector<OfferType> Contribution::*offers,
+          template <typename> typename MapOf>
 class Merged {
  public:
   using Key = typename OfferType::Key;
-  using Message = typename OfferType::Message;
+  using Value = typename OfferType::Value;
   struct Entry {
-    Shared<Message> value;
-    boost::container::small_vector<const Contribution*, 1> users;
+    Value value;
+    const Contribution* user = nullptr;  // One of them; `more_` has the others, if any.
   };
-  using Entries = std::map<Key, Entry>;
+  using Entries = MapOf<Entry>;
 
   // Makes `next` what `user` offers. Values that did not change stay the same messages. `gone`
   // gets what nobody offers any more.
   void put(Contribution* user, std::vector<OfferType> next,
-           std::vector<std::pair<Key, Shared<Message>>>* gone) {
+           std::vector<std::pair<Key, Value>>* gone) {
     const std::vector<OfferType> old = std::exchange(user->*offers, std::move(next));
     auto a = old.begin();
     auto b = (user->*offers).begin();
@@ -41,11 +41,10 @@ class Merged {
       if (b == (user->*offers).end() || (a != old.end() && a->key < b->key)) {
         leave(*user, *a++, gone);
       } else if (a == old.end() || b->key < a->key) {
-        entries_[b->key].users.push_back(user);
-        settle(b++->key);
+        join(*user, *b++);
       } else {
         const bool moved = a->held != b->held;
-        const bool same = same_bytes(*a->value, *b->value);
+        const bool same = same_value(a->value, b->value);
         if (same) b->value = a->value;
         if (moved || !same) settle(b->key);
         ++a, ++b;
@@ -54,24 +53,28 @@ class Merged {
   }
 
   const Entries& entries() const { return entries_; }
-  const Message* find(const Key& key) const {
+  // Null: nobody offers it.
+  const Value& find(const Key& key) const {
+    static const Value none{};
     const auto at = entries_.find(key);
-    return at == entries_.end() ? nullptr : at->second.value.get();
-  }
-  Shared<Message> share(const Key& key) const {
-    const auto at = entries_.find(key);
-    return at == entries_.end() ? nullptr : at->second.value;
+    return at == entries_.end() ? none : at->second.value;
   }
   bool contains(const Key& key) const { return entries_.contains(key); }
-  const std::set<Key>& changed() const { return changed_; }
-  void forget_changes() { changed_.clear(); }
+  // In order.
+  const std::vector<Key>& changed() const {
+    std::sort(changed_.begin(), changed_.end());
+    changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+    return changed_;
+  }
+  void forget_changes() { changed_ = {}; }
   // Of those who hold as reported what has just been reported otherwise, for another's sake.
   void list_holders_of_changes(std::set<ServiceKey>* services) const {
     for (const Key& key : changed_) {
       const auto at = entries_.find(key);
       if (at == entries_.end()) continue;
-      for (const Contribution* user : at->second.users)
+      for_each_user(key, at->second, [&](const Contribution* user) {
         if (offer_of(*user, key).held) services->insert(user->service);
+      });
     }
   }
 
@@ -82,44 +85,69 @@ class Merged {
                              [](const OfferType& o, const Key& k) { return o.key < k; });
   }
   // Two Services may name one endpoint differently; the choice must not depend on their order.
-  static const std::string& rank(const Message& message) {
-    static const std::string none;
-    if constexpr (std::is_same_v<Message, v1::Backend>) return message.target();
-    return none;
+  static std::string rank(const Value& value) {
+    if constexpr (std::is_same_v<Value, EncodedBackend>) return value.message().target();
+    return {};
   }
   static auto order(const Contribution* user, const OfferType& offer) {
-    return std::make_tuple(!offer.held, std::cref(rank(*offer.value)), std::cref(user->service));
+    return std::make_tuple(!offer.held, rank(offer.value), std::cref(user->service));
+  }
+
+  template <typename Use>
+  void for_each_user(const Key& key, const Entry& entry, Use use) const {
+    use(entry.user);
+    if (more_.empty()) return;
+    const auto [begin, end] = more_.equal_range(key);
+    for (auto at = begin; at != end; ++at) use(at->second);
+  }
+
+  void join(const Contribution& user, const OfferType& offer) {
+    const auto [at, added] = entries_.try_emplace(offer.key);
+    Entry& entry = at->second;
+    if (added) {
+      entry = {offer.value, &user};
+      changed_.push_back(offer.key);
+      return;
+    }
+    more_.emplace(offer.key, &user);
+    settle(offer.key);
   }
 
   void leave(const Contribution& user, const OfferType& offer,
-             std::vector<std::pair<Key, Shared<Message>>>* gone) {
+             std::vector<std::pair<Key, Value>>* gone) {
     const auto at = entries_.find(offer.key);
-    auto& users = at->second.users;
-    users.erase(std::find(users.begin(), users.end(), &user));
-    if (!users.empty()) return settle(offer.key);
-    gone->emplace_back(offer.key, std::move(at->second.value));
-    entries_.erase(at);
-    changed_.insert(offer.key);
+    const auto [begin, end] = more_.equal_range(offer.key);
+    if (begin == end) {
+      gone->emplace_back(offer.key, std::move(at->second.value));
+      entries_.erase(at);
+      changed_.push_back(offer.key);
+      return;
+    }
+    if (at->second.user == &user) {
+      at->second.user = begin->second;
+      more_.erase(begin);
+    } else {
+      more_.erase(std::find_if(begin, end, [&](const auto& m) { return m.second == &user; }));
+    }
+    settle(offer.key);
   }
 
   void settle(const Key& key) {
     Entry& entry = entries_.find(key)->second;
-    const OfferType* best = &offer_of(*entry.users.front(), key);
-    if (entry.users.size() > 1) {
-      const auto user = *std::max_element(
-          entry.users.begin(), entry.users.end(), [&](const auto* a, const auto* b) {
-            return order(a, offer_of(*a, key)) < order(b, offer_of(*b, key));
-          });
-      best = &offer_of(*user, key);
-    }
-    if (entry.value == best->value) return;
-    if (entry.value != nullptr && same_bytes(*entry.value, *best->value)) return;
-    entry.value = best->value;
-    changed_.insert(key);
+    const Contribution* best = nullptr;
+    for_each_user(key, entry, [&](const Contribution* user) {
+      if (best == nullptr || order(best, offer_of(*best, key)) < order(user, offer_of(*user, key)))
+        best = user;
+    });
+    const Value& value = offer_of(*best, key).value;
+    if (same_value(entry.value, value)) return;
+    entry.value = value;
+    changed_.push_back(key);
   }
 
   Entries entries_;
-  std::set<Key> changed_;
+  std::multimap<Key, const Contribution*> more_;
+  mutable std::vector<Key> changed_;  // As noted: in no order, and some twice.
 };
 
 }  // namespace sluice

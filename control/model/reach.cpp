@@ -62,7 +62,7 @@ class Reacher {
 
   bool find_way(const PlanMember& member, ReachedMember* reached) {
     if (in_.overlay == v1::OVERLAY_KIND_UNSPECIFIED) return true;
-    auto way = in_.way(member.node, member.address);
+    auto way = in_.way(std::string(member.node), member.address);
     if (way) {
       reached->overlay = std::move(*way);
       return true;

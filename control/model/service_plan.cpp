@@ -128,24 +128,26 @@ void add_status_addresses(const v1::Service& service, AddressRequest* request) {
 }
 
 std::vector<PlanMember> members_of(const std::vector<PortEndpoint>& endpoints, IpFamily family) {
-  std::vector<const PortEndpoint*> listed;
+  std::size_t listed = 0;
+  bool any_ready = false;
   for (const PortEndpoint& e : endpoints) {
-    if (family_of(e.address) == family) listed.push_back(&e);
+    if (family_of(e.address) != family) continue;
+    ++listed;
+    any_ready = any_ready || e.ready;
   }
-  const bool any_ready =
-      std::any_of(listed.begin(), listed.end(), [](const auto* e) { return e->ready; });
   std::vector<PlanMember> members;
-  for (const PortEndpoint* e : listed) {
-    PlanMember member;
-    member.address = e->address;
-    member.port = e->port;
-    member.target = e->target;
-    member.node = e->node;
+  members.reserve(listed);
+  for (const PortEndpoint& e : endpoints) {
+    if (family_of(e.address) != family) continue;
+    PlanMember& member = members.emplace_back();
+    member.address = e.address;
+    member.port = e.port;
+    member.target = e.target;
+    member.node = e.node;
     // Kubernetes' fallback: with none ready, those that terminate but still serve are used.
-    const bool active = any_ready ? e->ready : e->serving && e->terminating;
+    const bool active = any_ready ? e.ready : e.serving && e.terminating;
     // What is listed but not used keeps the flows it has.
     member.draining = !active;
-    members.push_back(std::move(member));
   }
   return members;
 }
@@ -301,6 +303,9 @@ ServicePlan plan_service(const ServiceInputs& inputs, const PlanSettings& settin
   }
   add_external_ips(service.spec(), &plan.request, &warnings);
   add_ports(service, endpoints_of(inputs), &plan, &warnings);
+  for (const auto* some : {&inputs.pods, &inputs.slices})
+    plan.objects.insert(plan.objects.end(), some->begin(), some->end());
+  if (inputs.endpoints != nullptr) plan.objects.push_back(inputs.endpoints);
   if (!plan.request.load_balancer) {
     plan.wanted = !plan.request.ports.empty() && !plan.request.external_ips.empty();
     if (!plan.wanted) return plan;

@@ -30,11 +30,11 @@ struct PlanSettings {
 
 struct PlanMember {
   IpAddress address;
-  std::uint32_t port = 0;
-  std::string target;  // "NAMESPACE/POD", or empty.
-  std::string node;    // It runs on; empty: not known.
-  std::uint32_t weight = 1;
   bool draining = false;
+  std::uint32_t port = 0;
+  std::uint32_t weight = 1;
+  Target target;
+  std::string_view node;  // It runs on; empty: not known.
 };
 
 struct PlanPort {
@@ -59,6 +59,7 @@ struct ServicePlan {
   bool keeps_client_address = false;  // Is asked to: externalTrafficPolicy Local.
   AddressRequest request;
   std::vector<PlanPort> ports;
+  std::vector<ObjectPointer> objects;     // That have the texts of the members.
   std::vector<v1::Condition> conditions;  // Warnings: type sluice.dev/Warning-..., status True.
 };
 

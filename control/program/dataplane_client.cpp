@@ -12,6 +12,8 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
+#include "proto/wire.h"
+
 namespace sluice {
 
 namespace asio = boost::asio;
@@ -31,11 +33,13 @@ auto awaiting(error_code& error) {
   return asio::redirect_error(asio::use_awaitable, error);
 }
 
-std::string encode(const v1::Request& request) {
-  const std::size_t size = request.ByteSizeLong();
+std::string encode(const v1::Request& request, const std::string& rest) {
+  const std::size_t size = request.ByteSizeLong() + rest.size();
   std::string frame(4, '\0');
+  frame.reserve(4 + size);
   for (int i = 0; i < 4; ++i) frame[i] = static_cast<char>(size >> (24 - 8 * i));
   request.AppendToString(&frame);
+  frame += rest;
   return frame;
 }
 
@@ -150,9 +154,10 @@ asio::awaitable<Status> DataplaneClient::read_reply(v1::Reply& reply) {
 }
 
 asio::awaitable<Status> DataplaneClient::send_and_receive(v1::Request& request,
+                                                          const std::string& rest,
                                                           const OnReply& on_reply) {
   request.set_id(next_id_++);
-  const std::string frame = encode(request);
+  const std::string frame = encode(request, rest);
   if (frame.size() - 4 > kMaxMessage) {
     refused_ = true;  // Nothing was sent: the connection stands.
     co_return Error{"a request of " + std::to_string(frame.size() - 4) +
@@ -183,11 +188,16 @@ asio::awaitable<Status> DataplaneClient::send_and_receive(v1::Request& request,
 }
 
 asio::awaitable<Status> DataplaneClient::exchange(v1::Request& request, OnReply on_reply) {
+  return exchange_encoded(request, std::string(), std::move(on_reply));
+}
+
+asio::awaitable<Status> DataplaneClient::exchange_encoded(v1::Request& request, std::string rest,
+                                                          OnReply on_reply) {
   refused_ = false;
   if (busy_) co_return Error{"the connection to the dataplane is in use"};
   if (!connected()) co_return broken("not connected to the dataplane", "connect first");
   busy_ = true;
-  auto status = co_await send_and_receive(request, on_reply);
+  auto status = co_await send_and_receive(request, rest, on_reply);
   busy_ = false;
   if (connection_) connection_->deadline.cancel();
   co_return status;
@@ -211,17 +221,35 @@ asio::awaitable<Result<v1::Report>> DataplaneClient::report(bool full) {
   return collect(std::move(request), &v1::Reply::report);
 }
 
-asio::awaitable<Status> DataplaneClient::apply_step(v1::Request& request, v1::ApplyReply& reply) {
-  return exchange(request, [&reply](v1::Reply& r) -> Status {
+asio::awaitable<Status> DataplaneClient::read_report(OnReport on_report) {
+  v1::Request request;
+  request.mutable_report()->set_full(true);
+  OnReply on_reply = [&on_report](v1::Reply& reply) -> Status {
+    on_report(std::move(*reply.mutable_report()));
+    return Ok{};
+  };
+  co_return co_await exchange(request, std::move(on_reply));
+}
+
+asio::awaitable<Status> DataplaneClient::apply_step(v1::Request& request, std::string part,
+                                                    v1::ApplyReply& reply) {
+  std::string rest;
+  if (!part.empty()) {
+    append_frame(v1::Request::kApplyPartFieldNumber, part.size(), &rest);
+    rest += part;
+    part = {};
+  }
+  OnReply on_reply = [&reply](v1::Reply& r) -> Status {
     reply = r.apply();
     return Ok{};
-  });
+  };
+  co_return co_await exchange_encoded(request, std::move(rest), std::move(on_reply));
 }
 
 asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(v1::ApplyBegin begin,
-                                                               std::vector<v1::ApplyPart> parts) {
-  for (const v1::ApplyPart& part : parts) {
-    if (part.ByteSizeLong() > kMaxPart) {
+                                                               std::vector<std::string> parts) {
+  for (const std::string& part : parts) {
+    if (part.size() > kMaxPart) {
       refused_ = true;
       co_return Error{"an apply part is larger than 1 MiB"};
     }
@@ -229,18 +257,18 @@ asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(v1::ApplyBegin be
   v1::ApplyReply reply;
   v1::Request first;
   *first.mutable_apply_begin() = std::move(begin);
-  Status status = co_await apply_step(first, reply);
+  Status status = co_await apply_step(first, std::string(), reply);
   if (!status) co_return Error{status.error()};
-  for (v1::ApplyPart& part : parts) {
+  for (std::string& part : parts) {
     v1::Request request;
-    *request.mutable_apply_part() = std::move(part);
-    status = co_await apply_step(request, reply);
+    std::string encoded = std::exchange(part, std::string());
+    status = co_await apply_step(request, std::move(encoded), reply);
     if (!status) break;
   }
   if (status) {
     v1::Request commit;
     commit.mutable_apply_commit();
-    status = co_await apply_step(commit, reply);
+    status = co_await apply_step(commit, std::string(), reply);
     if (status) co_return reply;
   }
   // Whether the dataplane already dropped the transaction or not, none is open afterwards.
@@ -248,7 +276,7 @@ asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(v1::ApplyBegin be
     v1::Request abort;
     abort.mutable_apply_abort();
     v1::ApplyReply ignored;
-    (void)co_await apply_step(abort, ignored);
+    (void)co_await apply_step(abort, std::string(), ignored);
     if (connected()) refused_ = true;
   }
   co_return Error{status.error()};

@@ -37,9 +37,13 @@ class DataplaneClient {
 
   // `full`: with VIPs, backends and addresses, the replies put together.
   boost::asio::awaitable<Result<v1::Report>> report(bool full);
+  // The same in full, reply by reply: a large state need not be in memory as one message.
+  using OnReport = std::function<void(v1::Report)>;
+  boost::asio::awaitable<Status> read_report(OnReport on_report);
   // One transaction: begin, every part, commit. A refusal anywhere leaves the dataplane as it was.
+  // Each part is an encoded v1::ApplyPart.
   boost::asio::awaitable<Result<v1::ApplyReply>> apply(v1::ApplyBegin begin,
-                                                       std::vector<v1::ApplyPart> parts);
+                                                       std::vector<std::string> parts);
   boost::asio::awaitable<Result<v1::Statistics>> statistics(v1::StatisticsRequest request);
   boost::asio::awaitable<Result<v1::Flows>> flows(v1::FlowsRequest request);
   boost::asio::awaitable<Result<v1::Trace>> trace(v1::TraceRequest request);
@@ -51,13 +55,18 @@ class DataplaneClient {
 
   // Sends one request and gives every reply to it to `on_reply`.
   boost::asio::awaitable<Status> exchange(v1::Request& request, OnReply on_reply);
-  boost::asio::awaitable<Status> send_and_receive(v1::Request& request, const OnReply& on_reply);
+  // `rest`: more of the request, encoded.
+  boost::asio::awaitable<Status> exchange_encoded(v1::Request& request, std::string rest,
+                                                  OnReply on_reply);
+  boost::asio::awaitable<Status> send_and_receive(v1::Request& request, const std::string& rest,
+                                                  const OnReply& on_reply);
   boost::asio::awaitable<Status> read_reply(v1::Reply& reply);
   // All replies to one request, the parts of them that `part` names put together.
   template <typename T>
   boost::asio::awaitable<Result<T>> collect(v1::Request request,
                                             const T& (v1::Reply::*part)() const);
-  boost::asio::awaitable<Status> apply_step(v1::Request& request, v1::ApplyReply& reply);
+  boost::asio::awaitable<Status> apply_step(v1::Request& request, std::string part,
+                                            v1::ApplyReply& reply);
   // The error text of a broken exchange: what happened and what to check.
   Error broken(const std::string& what, const std::string& reason);
 

@@ -160,7 +160,8 @@ Result<v1::DiskState> decode(const std::string& bytes) {
     return Error{"its checksum is wrong"};
   }
   v1::DiskState state;
-  if (!state.ParseFromString(bytes.substr(kHead))) return Error{"it does not parse"};
+  if (!state.ParseFromArray(message.data(), static_cast<int>(message.size())))
+    return Error{"it does not parse"};
   if (state.header().major() != kMajor) {
     return Error{"it has layout version " + std::to_string(state.header().major()) +
                  ", this program reads " + std::to_string(kMajor)};
@@ -218,6 +219,7 @@ Result<LoadedState> load_disk_state(const std::string& path) {
     }
   }
   Result<v1::DiskState> state = decode(bytes);
+  bytes = {};
   if (state) {
     loaded.state = std::move(*state);
     return loaded;

@@ -38,7 +38,7 @@ class StoreReader::Impl {
   asio::awaitable<void> run();
   void stop();
 
-  void load(const v1::DiskState& disk);
+  void load(v1::DiskState disk);
   void save(v1::DiskState* disk) const;
   std::vector<DiskImage::Source> image() const;
   std::vector<SourceView> views() const;
@@ -83,10 +83,10 @@ SourceState& StoreReader::Impl::source(const std::string& name) {
   return sources_.try_emplace(name, name).first->second;
 }
 
-void StoreReader::Impl::load(const v1::DiskState& disk) {
-  for (const v1::DiskSource& saved : disk.sources()) {
-    const std::string& name = saved.marker().source();
-    if (keys::valid_source(name)) source(name).load(saved, observer_);
+void StoreReader::Impl::load(v1::DiskState disk) {
+  for (v1::DiskSource& saved : *disk.mutable_sources()) {
+    const std::string name = saved.marker().source();
+    if (keys::valid_source(name)) source(name).load(&saved, observer_);
   }
   report();
 }
@@ -292,8 +292,8 @@ StoreReader::StoreReader(asio::any_io_executor executor, RedisOptions options,
 
 StoreReader::~StoreReader() = default;
 
-void StoreReader::load(const v1::DiskState& disk) {
-  impl_->load(disk);
+void StoreReader::load(v1::DiskState disk) {
+  impl_->load(std::move(disk));
 }
 
 asio::awaitable<void> StoreReader::run() {

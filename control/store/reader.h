@@ -86,7 +86,7 @@ class StoreReader {
   StoreReader& operator=(const StoreReader&) = delete;
 
   // Before run(): last good state. Delivered at once; its sources are "stale" until Redis is read.
-  void load(const v1::DiskState& disk);
+  void load(v1::DiskState disk);
   // Until stop().
   boost::asio::awaitable<void> run();
   void stop();

@@ -18,15 +18,15 @@ bool same_hash(const SourceHash& a, const SourceHash& b) {
 
 }  // namespace
 
-void SourceState::load(const v1::DiskSource& disk, StoreObserver& observer) {
-  base_ = live_ = {disk.incarnation(), disk.sequence(), disk.entry()};
-  base_marker_ = disk.marker();
-  for (const int kind : disk.marker().complete())
+void SourceState::load(v1::DiskSource* disk, StoreObserver& observer) {
+  base_ = live_ = {disk->incarnation(), disk->sequence(), disk->entry()};
+  base_marker_ = disk->marker();
+  for (const int kind : disk->marker().complete())
     base_complete_.insert(static_cast<v1::Kind>(kind));
-  for (const v1::Object& object : disk.objects()) {
+  for (v1::Object& object : *disk->mutable_objects()) {
     if (metadata_of(object) == nullptr) continue;
     const ObjectKey key = key_of(name_, object);
-    auto shared = std::make_shared<const v1::Object>(object);
+    auto shared = std::make_shared<const v1::Object>(std::move(object));
     Known& known = objects_[key];
     leave(key, known);
     known.object = shared;

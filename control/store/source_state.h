@@ -22,7 +22,7 @@ class SourceState {
  public:
   explicit SourceState(std::string name) : name_(std::move(name)) {}
 
-  void load(const v1::DiskSource& disk, StoreObserver& observer);
+  void load(v1::DiskSource* disk, StoreObserver& observer);  // Takes its objects.
   void save(v1::DiskSource* disk) const;
   DiskImage::Source image() const;
 

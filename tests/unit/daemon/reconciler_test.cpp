@@ -15,7 +15,9 @@ constexpr v1::Kind kKinds[] = {v1::KIND_SERVICE,     v1::KIND_ENDPOINT_SLICE, v1
 
 // Only what was sent counts, as it does to a dataplane.
 void apply(const Difference& change, DataplaneState* state) {
-  for (const v1::ApplyPart& part : change.parts) {
+  for (const std::string& encoded : change.parts) {
+    v1::ApplyPart part;
+    ASSERT_TRUE(part.ParseFromString(encoded));
     v1::Report report;
     *report.mutable_vips() = part.upsert_vips();
     *report.mutable_backends() = part.upsert_backends();
@@ -26,6 +28,16 @@ void apply(const Difference& change, DataplaneState* state) {
     for (const std::string& bytes : part.delete_addresses())
       state->addresses.erase(*IpAddress::from_bytes(bytes));
   }
+}
+
+std::string text_of(const Difference& change) {
+  v1::ApplyPart all;
+  for (const std::string& encoded : change.parts) {
+    v1::ApplyPart part;
+    EXPECT_TRUE(part.ParseFromString(encoded));
+    all.MergeFrom(part);
+  }
+  return all.DebugString();
 }
 
 class Churn {
@@ -46,7 +58,8 @@ class Churn {
     if (draw(4) != 0) allocate();
     reconciler_.refresh();
     const Reconciler::Serving serving{&reported_, capacity_, generation_};
-    reconciler_.update(serving, &ids_);
+    while (!reconciler_.update(serving, &ids_, 1 + draw(4))) {
+    }
     compare(serving);
     if (draw(5) != 0) program();
     if (draw(40) == 0) {  // A new connection.
@@ -222,8 +235,7 @@ class Churn {
     anew.update(serving, &ids);
     const DataplaneState is = reconciler_.desired().state(), should = anew.desired().state();
     const Difference wrong = difference(should, is);
-    ASSERT_TRUE(wrong.empty()) << "generation " << generation_ << "\n"
-                               << wrong.parts.front().DebugString();
+    ASSERT_TRUE(wrong.empty()) << "generation " << generation_ << "\n" << text_of(wrong);
     ASSERT_EQ(reconciler_.desired().short_of_room(), anew.desired().short_of_room());
     shortages_ += anew.desired().short_of_room() ? 1 : 0;
     ASSERT_EQ(reconciler_.plans().size(), anew.plans().size());
@@ -242,7 +254,7 @@ class Churn {
     for (const auto& [id, backend] : is.backends) {
       const auto served = dataplane_.backends.find(id);
       if (served == dataplane_.backends.end()) continue;
-      ASSERT_EQ(served->second->name(), backend->name());
+      ASSERT_EQ(served->second.message().name(), backend.message().name());
     }
     for (const auto& [name, vip] : is.vips)
       for (const v1::Member& member : vip->members())

@@ -33,7 +33,7 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
           (vip.quic() ? " quic" : "") + " maglev=" + std::to_string(vip.maglev_size()) +
           " id=" + std::to_string(vip.id()) + " " + vip.service() + "\n";
   for (const v1::Member& member : vip.members()) {
-    const v1::Backend& backend = *state.backends.at(member.backend());
+    const v1::Backend backend = state.backends.at(member.backend()).message();
     *out += "  " + backend.name() + " id=" + std::to_string(backend.id()) +
             " weight=" + std::to_string(member.weight()) + (member.draining() ? " draining" : "") +
             (backend.target().empty() ? "" : " " + backend.target()) +
@@ -45,7 +45,9 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
 
 Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids) {
   DesiredState whole;
-  whole.update(inputs, ids);
+  std::set<ServiceKey> concluded;
+  while (!whole.update(inputs, ids, 1000, &concluded)) {
+  }
   Desired desired{whole.state(), {}};
   for (const auto& [key, plan] : *inputs.plans)
     if (const ServiceOutcome* outcome = whole.outcome(key)) desired.outcomes[key] = *outcome;

@@ -58,7 +58,7 @@ v1::ApplyBegin begin(std::uint64_t generation, std::uint64_t base, std::uint64_t
   return message;
 }
 
-v1::ApplyPart one_vip(const char* address, unsigned port) {
+std::string one_vip(const char* address, unsigned port) {
   v1::ApplyPart part;
   const std::string bytes = IpAddress::parse(address)->bytes();
   part.add_upsert_addresses()->set_address(bytes);
@@ -66,7 +66,7 @@ v1::ApplyPart one_vip(const char* address, unsigned port) {
   vip->mutable_key()->set_address(bytes);
   vip->mutable_key()->set_protocol(v1::PROTOCOL_TCP);
   vip->mutable_key()->set_port(port);
-  return part;
+  return part.SerializeAsString();
 }
 
 TEST_F(DataplaneClientTest, SaysHello) {
@@ -147,7 +147,7 @@ TEST_F(DataplaneClientTest, APartTooLargeIsNotSent) {
   ASSERT_TRUE(connect());
   v1::ApplyPart part;
   part.add_upsert_backends()->set_name(std::string((1 << 20) + 1, 'x'));
-  const auto refused = run(client_.apply(begin(1, 0), {part}));
+  const auto refused = run(client_.apply(begin(1, 0), {part.SerializeAsString()}));
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error(), HasSubstr("1 MiB"));
   EXPECT_TRUE(dataplane.transactions().empty());
