@@ -29,6 +29,7 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
   generation_ = head.generation();
   swept_generation_ = head.swept_generation();
   maglev_seed_ = head.maglev_seed();
+  unswept_.Swap(head.mutable_unswept());
   reported_ = std::move(state);
   up_ = true;
   co_return Ok{};

@@ -54,6 +54,8 @@ class DataplaneLink {
   std::uint64_t generation() const { return generation_; }
   std::uint64_t swept_generation() const { return swept_generation_; }
   std::uint64_t maglev_seed() const { return maglev_seed_; }
+  // When it connected.
+  const google::protobuf::RepeatedPtrField<v1::UnsweptId>& unswept() const { return unswept_; }
 
  private:
   DataplaneClient client_;
@@ -63,6 +65,7 @@ class DataplaneLink {
   std::uint64_t generation_ = 0;
   std::uint64_t swept_generation_ = 0;
   std::uint64_t maglev_seed_ = 0;
+  google::protobuf::RepeatedPtrField<v1::UnsweptId> unswept_;
 };
 
 }  // namespace sluice

@@ -94,6 +94,7 @@ awaitable<void> Programmer::connect() {
   if (capacity.backends() > 0) limits.backends = std::min(limits.backends, capacity.backends());
   ids_.set_limits(limits);
   ids_.adopt(link_.reported());
+  for (const v1::UnsweptId& unswept : link_.unswept()) ids_.adopt_unswept(unswept);
   reconciler_.dataplane_changed();
   changes_.all = true;
   // One that never was programmed has no flow that could name a retired id.

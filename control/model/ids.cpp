@@ -88,6 +88,14 @@ void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
   retired_[id] = std::move(retired);
 }
 
+void IdAllocator::Space::adopt_unswept(std::uint32_t id, std::uint64_t generation) {
+  if (keys_.contains(id)) return;
+  // Retired later than is known here, it was another's in between.
+  const auto known = retired_.find(id);
+  if (known == retired_.end() || known->second.generation < generation)
+    retire(id, {generation, std::string()});
+}
+
 std::uint32_t IdAllocator::Space::get(std::string_view key, std::uint32_t limit) {
   const auto known = ids_.find(key);
   std::uint32_t id = known != ids_.end() ? known->second : retired_id(key);
@@ -170,6 +178,10 @@ void IdAllocator::adopt(const DataplaneState& reported) {
           at->first);
     }
   }
+}
+
+void IdAllocator::adopt_unswept(const v1::UnsweptId& unswept) {
+  (unswept.backend() ? backends_ : vips_).adopt_unswept(unswept.id(), unswept.generation());
 }
 
 Result<std::uint32_t> IdAllocator::vip(const IpAddress& address, v1::Protocol protocol) {

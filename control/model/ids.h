@@ -39,6 +39,9 @@ class IdAllocator {
   v1::Ids save() const;
   // Takes over what a dataplane reports, which is right where it disagrees with what was loaded.
   void adopt(const DataplaneState& reported);
+  // One of those it says flows may still carry, unless it is in use or known to wait: the disk's
+  // copy is older than the last changes.
+  void adopt_unswept(const v1::UnsweptId& unswept);
   void set_limits(const Limits& limits) { limits_ = limits; }
 
   // The id it has, else a free one.
@@ -71,6 +74,7 @@ class IdAllocator {
     void release(std::uint32_t id, std::uint64_t generation);
     void release_others(const Wanted& wanted, std::uint64_t generation);
     void swept(std::uint64_t generation);
+    void adopt_unswept(std::uint32_t id, std::uint64_t generation);
 
     const std::map<std::uint32_t, Retired>& retired() const { return retired_; }
 

@@ -64,6 +64,14 @@ Status Generations::check_ids(const StateBuilder::Built& built) const {
 
 // An entry of a connection table says nothing but the id: under another meaning its packets would
 // go to the wrong place.
+std::vector<Generations::Unswept> Generations::unswept() const {
+  std::vector<Unswept> ids;
+  ids.reserve(retired_vips_.size() + retired_backends_.size());
+  for (const auto& [id, retired] : retired_vips_) ids.push_back({false, id, retired.generation});
+  for (const auto& [id, retired] : retired_backends_) ids.push_back({true, id, retired.generation});
+  return ids;
+}
+
 Status Generations::check_id(const RetiredIds& retired, const std::string& kind, std::uint32_t id,
                              const std::string& what) const {
   const auto it = retired.find(id);

@@ -32,6 +32,12 @@ class Generations {
   const std::shared_ptr<const ForwardingState>& serving() const { return serving_; }
   std::uint64_t swept() const { return swept_; }
   const StateLimits& limits() const { return limits_; }
+  struct Unswept {
+    bool backend = false;
+    std::uint32_t id = 0;
+    std::uint64_t generation = 0;  // It was retired in.
+  };
+  std::vector<Unswept> unswept() const;
 
   struct Committed {
     std::uint64_t microseconds = 0;  // To build and publish.

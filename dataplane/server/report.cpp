@@ -99,6 +99,12 @@ void fill(v1::ServedAddress& message, const AddressBlock& block) {
                                                                 : v1::UNSERVED_PORTS_DROP);
 }
 
+void fill(v1::UnsweptId& message, const Generations::Unswept& unswept) {
+  message.set_backend(unswept.backend);
+  message.set_id(unswept.id);
+  message.set_generation(unswept.generation);
+}
+
 void add_drops(v1::Statistics& message, const Host& host) {
   for (unsigned i = 1; i < static_cast<unsigned>(DropReason::count); ++i) {  // 0 is "not dropped".
     v1::DropCounter& drop = *message.add_drops();
@@ -177,9 +183,13 @@ ReplyStream report(const Generations& generations, const std::string& boot,
   head.mutable_report()->set_maglev_seed(generations.serving()->maglev_seed());
   if (!full) return one_reply(std::move(head));
   auto all = std::make_shared<const Listing>(list(generations.serving(), true, true, true));
-  const std::size_t count = all->addresses.size() + all->backends.size() + all->vips.size();
-  return chunked(std::move(head), count, [all, defaults](v1::Reply& reply, std::size_t i) {
+  auto unswept = std::make_shared<const std::vector<Generations::Unswept>>(generations.unswept());
+  const std::size_t count =
+      unswept->size() + all->addresses.size() + all->backends.size() + all->vips.size();
+  return chunked(std::move(head), count, [all, unswept, defaults](v1::Reply& reply, std::size_t i) {
     v1::Report& out = *reply.mutable_report();
+    if (i < unswept->size()) return append(out.add_unswept(), (*unswept)[i]);
+    i -= unswept->size();
     if (i < all->addresses.size()) return append(out.add_addresses(), *all->addresses[i]);
     i -= all->addresses.size();
     if (i < all->backends.size()) {

@@ -83,6 +83,41 @@ TEST(Ids, TheDataplanesReportWins) {
   EXPECT_EQ(backend(ids, "10.0.0.2"), 1u);  // Lost 2 to the reported one.
 }
 
+// The disk's copy may be older than the last changes: the dataplane knows which ids still wait.
+TEST(Ids, WhatADataplaneSaysIsUnsweptIsGivenToNobodyElse) {
+  v1::Ids saved;
+  v1::RetiredId* retired = saved.add_retired();
+  retired->set_backend(true);
+  retired->set_id(1);
+  retired->set_generation(5);
+  retired->set_key("manual/10.0.0.1/TCP/80");
+  *saved.add_retired() = *retired;
+  saved.mutable_retired(1)->set_id(2);
+  saved.mutable_retired(1)->set_key("manual/10.0.0.2/TCP/80");
+  IdAllocator ids;
+  ids.load(saved);
+  const auto unswept = [&](std::uint32_t id, std::uint64_t generation) {
+    v1::UnsweptId one;
+    one.set_backend(true);
+    one.set_id(id);
+    one.set_generation(generation);
+    ids.adopt_unswept(one);
+  };
+  unswept(1, 5);
+  unswept(2, 9);  // Given to another since, and retired again.
+  unswept(3, 9);
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);  // Its own.
+  unswept(1, 5);                            // In use again.
+  EXPECT_EQ(backend(ids, "10.0.0.1"), 1u);
+  EXPECT_EQ(backend(ids, "10.0.0.2"), 4u);
+  EXPECT_EQ(backend(ids, "10.0.0.3"), 5u);
+  ids.swept(8);
+  EXPECT_EQ(backend(ids, "10.0.0.4"), 6u);
+  ids.swept(9);
+  EXPECT_EQ(backend(ids, "10.0.0.5"), 2u);
+  EXPECT_EQ(backend(ids, "10.0.0.6"), 3u);
+}
+
 // A flow's backend id says how its packets get there, so another way is another id; and ids that
 // were saved before there were ways stay.
 TEST(Ids, OneForEachWayToAnEndpoint) {

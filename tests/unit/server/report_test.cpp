@@ -171,5 +171,27 @@ TEST_F(ReportTest, SweptGenerationFollowsTheWorkers) {
   }));
 }
 
+TEST_F(ReportTest, RetiredIdsAreToldUntilTheyAreSwept) {
+  ASSERT_THAT(client->apply(3, 0, web()).error(), IsEmpty());
+  EXPECT_EQ(client->report(true).unswept_size(), 0);
+  v1::ApplyPart delta;
+  *delta.add_delete_vips() = key_message("2001:db8::1", 80);
+  delta.add_delete_backends(3);
+  ASSERT_THAT(client->apply(4, 3, delta).error(), IsEmpty());
+  const v1::Report report = client->report(true);
+  ASSERT_EQ(report.unswept_size(), 2);
+  EXPECT_FALSE(report.unswept(0).backend());
+  EXPECT_EQ(report.unswept(0).id(), 2u);
+  EXPECT_TRUE(report.unswept(1).backend());
+  EXPECT_EQ(report.unswept(1).id(), 3u);
+  EXPECT_EQ(report.unswept(1).generation(), 4u);
+  EXPECT_EQ(client->report(false).unswept_size(), 0);
+  EXPECT_TRUE(eventually([&] {
+    host->complete_round(0);
+    host->complete_round(1);
+    return client->report(true).unswept_size() == 0;
+  }));
+}
+
 }  // namespace
 }  // namespace sluice
