@@ -46,7 +46,7 @@ VipProgress Programmer::progress(const ServiceKey& service) const {
 }
 
 Programmer::Changes Programmer::take_changes() {
-  changes_.services.merge(reconciler_.take_concluded());
+  note_concluded();
   return std::exchange(changes_, {});
 }
 
@@ -149,6 +149,11 @@ awaitable<void> Programmer::update(std::uint64_t generation) {
     if (stopping_) co_return;
     reconciler_.refresh();
   }
+  note_concluded();
+}
+
+// Asked for in the middle of an update too: what was worked out so far still awaits the dataplane.
+void Programmer::note_concluded() {
   std::set<ServiceKey> concluded = reconciler_.take_concluded();
   awaiting_.insert(concluded.begin(), concluded.end());
   changes_.services.merge(concluded);

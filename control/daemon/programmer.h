@@ -99,6 +99,7 @@ class Programmer {
   boost::asio::awaitable<void> poll();
   boost::asio::awaitable<void> preview();
   boost::asio::awaitable<void> update(std::uint64_t generation);
+  void note_concluded();
   void note_success(const DataplaneLink::Programmed& done, std::uint64_t generation);
   void note_refusal(const std::string& error);
   void lost(const std::string& error);
