@@ -62,6 +62,7 @@ include {self.source}/config/redis-acl.conf
 gateway: {{name: {name}}}
 redis: {self.redis_section("control")}
 control:
+  listen: {CONTROL}
   stateDirectory: {self.folder}/state-{name}
   pools: [{{name: public, addresses: [203.0.0.0/16, "2001:db8:5::/112"]}}]
 dataplane:
@@ -219,6 +220,13 @@ class Scale:
         self.api.admin("generate", services=self.options.services, endpoints_per_service=ENDPOINTS,
                        three_port_share=0.1, dual_stack_share=0.1)
         self.bed.start_dataplane("gw")
+        # Backends behind a router, as pods are: a backend without a route holds each change up.
+        for words in ("addr add 10.99.0.1/24", "-6 addr add fd00:99::1/64 nodad",
+                      "neigh replace 10.99.0.2 lladdr 02:00:00:00:00:02 nud permanent",
+                      "neigh replace fd00:99::2 lladdr 02:00:00:00:00:02 nud permanent"):
+            subprocess.run(["ip", *words.split(), "dev", "null-gw"], check=True)
+        subprocess.run(["ip", "route", "add", "default", "via", "10.99.0.2"], check=True)
+        subprocess.run(["ip", "-6", "route", "add", "default", "via", "fd00:99::2"], check=True)
         self.plane = Dataplane(str(self.bed.folder / "gw.sock"), self.messages)
         self.bed.start_control("gw")
         wait_until("control has read Redis", 20, lambda: self.redis("EXISTS", "sluice:1:gateway:gw"))
