@@ -1,5 +1,6 @@
 #include "control/model/ids.h"
 
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,20 @@ std::string_view IdAllocator::backend_text(std::string_view source, const IpAddr
   return text_;
 }
 
+// What a dataplane reports is not trusted with memory; get() gives no id beyond.
+void IdAllocator::Space::take(std::uint32_t id) {
+  constexpr std::uint32_t kMost = 1u << 22;
+  if (id >= kMost) return;
+  if (id / 64 >= taken_.size())
+    taken_.resize(std::max<std::size_t>(id / 64 + 1, 2 * taken_.size()));
+  taken_[id / 64] |= std::uint64_t{1} << (id % 64);
+}
+
+void IdAllocator::Space::free(std::uint32_t id) {
+  if (id / 64 < taken_.size()) taken_[id / 64] &= ~(std::uint64_t{1} << (id % 64));
+  lowest_ = std::min(lowest_, id);
+}
+
 void IdAllocator::Space::forget(std::uint32_t id) {
   if (const auto key = keys_.find(id); key != keys_.end()) {
     ids_.erase(key->second);
@@ -76,6 +91,7 @@ void IdAllocator::Space::insert(std::string_view key, std::uint32_t id) {
     retired_keys_.erase(std::string(key));
   }
   forget(id);
+  take(id);
   Bytes owner(key);
   keys_[id] = owner;
   ids_.emplace(std::move(owner), id);
@@ -84,6 +100,7 @@ void IdAllocator::Space::insert(std::string_view key, std::uint32_t id) {
 void IdAllocator::Space::retire(std::uint32_t id, Retired retired) {
   if (id == 0) return;
   forget(id);
+  take(id);
   if (!retired.key.empty()) retired_keys_[retired.key] = id;
   retired_[id] = std::move(retired);
 }
@@ -100,7 +117,12 @@ std::uint32_t IdAllocator::Space::get(std::string_view key, std::uint32_t limit)
   const auto known = ids_.find(key);
   std::uint32_t id = known != ids_.end() ? known->second : retired_id(key);
   if (id == 0 || id >= limit) {
-    while (lowest_ < limit && (keys_.contains(lowest_) || retired_.contains(lowest_))) ++lowest_;
+    // Every sweep frees low ids: the next search passes over all the others, 64 at a time.
+    while (lowest_ < limit && lowest_ / 64 < taken_.size()) {
+      const std::uint64_t word = taken_[lowest_ / 64] >> (lowest_ % 64);
+      if ((word & 1) == 0) break;
+      lowest_ += static_cast<std::uint32_t>(std::countr_one(word));
+    }
     if (lowest_ >= limit) return 0;
     id = lowest_;
   }

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "control/model/bytes.h"
 #include "dataplane.pb.h"
@@ -81,13 +82,15 @@ class IdAllocator {
    private:
     void forget(std::uint32_t id);
     std::uint32_t retired_id(std::string_view key) const;  // 0: none of that owner waits.
-    void free(std::uint32_t id) { lowest_ = std::min(lowest_, id); }
+    void take(std::uint32_t id);
+    void free(std::uint32_t id);
 
     boost::unordered_flat_map<Bytes, std::uint32_t, BytesHash, BytesEqual> ids_;
     boost::unordered_flat_map<std::uint32_t, Bytes> keys_;  // The other way round.
     std::map<std::uint32_t, Retired> retired_;
     std::unordered_map<std::string, std::uint32_t> retired_keys_;
-    std::uint32_t lowest_ = 1;  // No id below is free.
+    std::vector<std::uint64_t> taken_;  // A bit for each id in use or retired.
+    std::uint32_t lowest_ = 1;          // No id below is free.
   };
 
   static void save_space(const Space& space, bool backend, v1::Ids* ids);
