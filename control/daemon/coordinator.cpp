@@ -22,7 +22,6 @@ constexpr auto kPace = 10ms;        // From one pass to the next, at least.
 constexpr auto kIdle = 1s;          // Between passes with nothing to do.
 constexpr auto kLeadInterval = 2s;  // A third of the lease.
 constexpr auto kGatewaysInterval = 2s;
-constexpr auto kAllocateInterval = 1s;  // Hold times end without anybody saying so.
 constexpr auto kReseedInterval = 2s;
 constexpr auto kReseedLook = 250ms;
 // How long the leader waits for the others' copies of a ledger that Redis lost: they write their
@@ -30,13 +29,13 @@ constexpr auto kReseedLook = 250ms;
 constexpr auto kRebuildAlone = 2500ms;
 constexpr auto kRebuildWithOthers = 8s;
 
-std::int64_t unix_ms_now() {
+}  // namespace
+
+std::int64_t Coordinator::unix_ms_now() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
-
-}  // namespace
 
 Coordinator::Coordinator(boost::asio::any_io_executor executor, CoordinatorOptions options,
                          Reconciler& reconciler, Programmer& programmer, store::StoreReader& reader,
@@ -313,86 +312,6 @@ awaitable<Status> Coordinator::seed_pools() {
   }
   pools_seeded_ = true;
   co_return Ok{};
-}
-
-bool Coordinator::withdrawn_everywhere(const IpAddress& address) const {
-  if (!programmer_.withdrawn(address)) return false;
-  const std::string bytes = address.bytes();
-  return std::ranges::all_of(gateways_, [&](const store::Gateway& gateway) {
-    if (!gateway.alive || gateway.name == options_.gateway) return true;
-    return std::ranges::find(gateway.presence.withdrawn(), bytes) !=
-           gateway.presence.withdrawn().end();
-  });
-}
-
-void Coordinator::note_allocation(std::map<ServiceKey, v1::Condition> allocated,
-                                  std::map<ServiceKey, std::vector<v1::Condition>> warnings) {
-  const auto same = [](const v1::Condition& a, const v1::Condition& b) {
-    return a.type() == b.type() && a.status() == b.status() && a.message() == b.message();
-  };
-  // Whoever is in one of them alone, or otherwise than in the other.
-  const auto note = [this](const auto& before, const auto& after, const auto& equal) {
-    for (const auto& [key, value] : before)
-      if (!after.contains(key)) own_due_.services.insert(key);
-    for (const auto& [key, value] : after) {
-      const auto at = before.find(key);
-      if (at == before.end() || !equal(at->second, value)) own_due_.services.insert(key);
-    }
-  };
-  note(allocated_, allocated, same);
-  note(allocation_warnings_, warnings,
-       [&](const auto& a, const auto& b) { return std::ranges::equal(a, b, same); });
-  allocated_ = std::move(allocated);
-  allocation_warnings_ = std::move(warnings);
-  allocation_waits_ = std::ranges::any_of(allocated_, [](const auto& item) {
-    return item.second.status() != "True" || item.second.reason() != "Allocated";
-  });
-}
-
-// Every gateway decides, to tell why a Service has no address; the leading one alone writes.
-awaitable<Status> Coordinator::allocate() {
-  const auto now = Clock::now();
-  reconciler_.refresh();
-  requests_dirty_ = reconciler_.take_requests_changed() || requests_dirty_;
-  // Time ends holds; that concerns only those who wait. It takes a twentieth of the time at most;
-  // what requests that come one after the other bring, a fifth. After a pause it is done at once.
-  const bool due =
-      allocation_waits_ &&
-      now - allocate_at_ >= std::max<Clock::duration>(kAllocateInterval, 20 * allocation_took_);
-  const bool asked = requests_dirty_ && now >= next_requests();
-  if (!allocate_dirty_ && !asked && !due) co_return Ok{};
-  allocate_dirty_ = requests_dirty_ = false;
-  allocate_at_ = now;
-  Allocation decided = reconciler_.allocate(
-      {&ledger_.records(), ledger_.unreadable(), unix_ms_now(),
-       std::chrono::duration_cast<std::chrono::milliseconds>(options_.address_hold).count(),
-       [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
-  allocation_took_ = Clock::now() - now;
-  note_allocation(std::move(decided.conditions), std::move(decided.warnings));
-  const bool may_write = lead_.leading() && ledger_.state() == store::LedgerState::kReady &&
-                         reader_.read_once() && reader_.connected();
-  if (decided.writes.empty()) co_return Ok{};
-  if (!may_write) {
-    allocation_waits_ = true;
-    co_return Ok{};
-  }
-  co_return co_await write_grants(std::move(decided.writes));
-}
-
-awaitable<Status> Coordinator::write_grants(std::vector<v1::Address> writes) {
-  Status result = Ok{};
-  for (std::size_t at = 0; at < writes.size() && result; at += store::Ledger::kMaxApply) {
-    const auto end = std::min(writes.size(), at + store::Ledger::kMaxApply);
-    std::vector<v1::Address> chunk(writes.begin() + static_cast<std::ptrdiff_t>(at),
-                                   writes.begin() + static_cast<std::ptrdiff_t>(end));
-    result = co_await ledger_.apply(lead_.leader(), std::move(chunk));
-  }
-  // Refused for a stale view or not: what stands now decides the next round.
-  ledger_dirty_ = true;
-  if (result) spdlog::info("ledger written records={}", writes.size());
-  const Status refreshed = co_await refresh_ledger();
-  wake_.notify();
-  co_return result ? refreshed : result;
 }
 
 awaitable<Status> Coordinator::refresh_gateways() {

@@ -80,6 +80,7 @@ class Coordinator {
   // Between writes of statuses: many changes of one Service are one write.
   static constexpr std::chrono::milliseconds kStatusInterval{100};
 
+  static std::int64_t unix_ms_now();
   boost::asio::awaitable<Status> connect();
   boost::asio::awaitable<Status> pass();
   boost::asio::awaitable<Status> hold_lead();

@@ -19,12 +19,6 @@ namespace {
 constexpr auto kPresenceInterval = 2s;  // Of a time to live of fifteen.
 constexpr auto kCompareInterval = 2s;   // The other gateways' statuses change unannounced.
 
-std::int64_t unix_ms_now() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 constexpr auto kPresenceLook = 500ms;
 constexpr std::size_t kChunk = 256;      // Statuses at a time; others get their turn in between.
 constexpr std::size_t kCompared = 1000;  // Services with the other gateways at a time.

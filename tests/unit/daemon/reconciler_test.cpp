@@ -311,60 +311,58 @@ v1::Object slice_object(const std::string& service, int endpoints) {
   return object;
 }
 
-// Ten thousand addresses written back to a cluster must not be ten thousand allocations.
-TEST(Reconciler, AStatusThatNamesWhatIsHeldConcernsNoGrant) {
-  Reconciler reconciler{PlanSettings{}};
-  Ledger ledger;
-  reconciler.set_ledger(&ledger);
-  for (const v1::Kind kind : kKinds) reconciler.model().set_complete("manual", kind, true);
-  const auto put = [&](v1::Object object) {
+// Everything of `manual` is known, and one pool.
+class ReconcilerTest : public ::testing::Test {
+ protected:
+  ReconcilerTest() {
+    reconciler.set_ledger(&ledger);
+    for (const v1::Kind kind : kKinds) reconciler.model().set_complete("manual", kind, true);
+    v1::Object pool;
+    pool.mutable_address_pool()->mutable_metadata()->set_name("p");
+    pool.mutable_address_pool()->mutable_spec()->add_addresses("192.0.2.0/24");
+    put(pool);
+  }
+  void put(v1::Object object) {
     const ObjectKey key = key_of("manual", object);
     reconciler.model().upsert(key, std::make_shared<const v1::Object>(std::move(object)));
+  }
+  Reconciler reconciler{PlanSettings{}};
+  Ledger ledger;
+};
+
+// Ten thousand addresses written back to a cluster must not be ten thousand allocations.
+TEST_F(ReconcilerTest, AStatusThatNamesWhatIsHeldConcernsNoGrant) {
+  const auto asks = [this](const v1::Object& object) {
+    put(object);
     reconciler.refresh();
     return reconciler.take_requests_changed();
   };
-  v1::Object pool;
-  pool.mutable_address_pool()->mutable_metadata()->set_name("p");
-  pool.mutable_address_pool()->mutable_spec()->add_addresses("192.0.2.1-192.0.2.1");
-  put(pool);
   v1::Object service = service_object("s");
   service.mutable_service()->mutable_metadata()->set_uid("one");
-  EXPECT_TRUE(put(service));
+  EXPECT_TRUE(asks(service));
   for (v1::Address& record :
        reconciler.allocate({&ledger, {}, 0, 0, [](const IpAddress&) { return true; }}).writes)
     ledger[*IpAddress::from_bytes(record.address())] = record;
   ASSERT_EQ(ledger.size(), 1u);
   auto* ingress = service.mutable_service()->mutable_status()->mutable_load_balancer();
   ingress->add_ingress()->set_ip("192.0.2.1");
-  EXPECT_FALSE(put(service));
-  EXPECT_FALSE(put(service));
+  EXPECT_FALSE(asks(service));
+  EXPECT_FALSE(asks(service));
   v1::Object twin = service;  // Re-created: it holds nothing.
   twin.mutable_service()->mutable_metadata()->set_uid("two");
-  EXPECT_TRUE(put(twin));
-  EXPECT_TRUE(put(service));
+  EXPECT_TRUE(asks(twin));
+  EXPECT_TRUE(asks(service));
   ingress->mutable_ingress(0)->set_ip("192.0.2.9");  // Not its own.
-  EXPECT_TRUE(put(service));
+  EXPECT_TRUE(asks(service));
   ingress->mutable_ingress(0)->set_ip("192.0.2.1");
-  EXPECT_TRUE(put(service));
+  EXPECT_TRUE(asks(service));
   service.mutable_service()->mutable_spec()->mutable_ports(0)->set_port(81);
   ingress->clear_ingress();
-  EXPECT_TRUE(put(service));
+  EXPECT_TRUE(asks(service));
 }
 
 // The counters that show what a change cost.
-TEST(Reconciler, AChangeCostsItsOwnService) {
-  Reconciler reconciler{PlanSettings{}};
-  Ledger ledger;
-  reconciler.set_ledger(&ledger);
-  for (const v1::Kind kind : kKinds) reconciler.model().set_complete("manual", kind, true);
-  const auto put = [&](v1::Object object) {
-    const ObjectKey key = key_of("manual", object);
-    reconciler.model().upsert(key, std::make_shared<const v1::Object>(std::move(object)));
-  };
-  v1::Object pool;
-  pool.mutable_address_pool()->mutable_metadata()->set_name("p");
-  pool.mutable_address_pool()->mutable_spec()->add_addresses("192.0.2.0/24");
-  put(pool);
+TEST_F(ReconcilerTest, AChangeCostsItsOwnService) {
   for (int i = 0; i < 100; ++i) {
     put(service_object("s" + std::to_string(i)));
     put(slice_object("s" + std::to_string(i), 3));
