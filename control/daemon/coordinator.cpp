@@ -61,6 +61,7 @@ void Coordinator::load(const v1::DiskState& disk) {
   secret_.load(disk);
   noted_seed_ = secret_.maglev_seed();
   disk_ledger_ = true;
+  reconciler_.ledger_changed(true);
 }
 
 void Coordinator::save(v1::DiskState* disk) const {

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "control/model/ledger_draft.h"
+
 namespace sluice {
 namespace {
 
@@ -24,6 +26,15 @@ const v1::AddressPoolSpec& spec_of(const std::map<std::string, ObjectPointer>& p
 void Reconciler::set_settings(PlanSettings settings) {
   settings_ = std::move(settings);
   replan_all_ = true;
+}
+
+void Reconciler::set_ledger(const Ledger* ledger) {
+  ledger_ = ledger;
+  ledger_changed(true);
+}
+
+void Reconciler::ledger_changed(bool rebuilt) {
+  desired_.touch_ledger(*ledger_, rebuilt);
 }
 
 void Reconciler::dataplane_changed() {
@@ -74,15 +85,17 @@ void Reconciler::plan(const ServiceKey& key) {
 // Addresses in a status are of use to a Service that lost them: while it holds them they tell
 // nothing, and every address that is written back to the cluster comes here as such a change.
 bool Reconciler::concerns_grants(const AddressRequest& before, const AddressRequest& after) const {
-  if (before.status_addresses == after.status_addresses) return !same_allocation(before, after);
+  const auto same = [&](const AddressRequest& a, const AddressRequest& b) {
+    return ledger_ != nullptr &&
+           same_allocation(a, b, desired_.grants().addresses(a.service), *ledger_);
+  };
+  if (before.status_addresses == after.status_addresses) return !same(before, after);
   const auto held = [&](const IpAddress& address) {
     if (ledger_ == nullptr) return false;
     const auto record = ledger_->find(address);
     return record != ledger_->end() &&
            std::ranges::any_of(record->second.holders(), [&](const v1::AddressHolder& holder) {
-             return holder.name() == after.service.name && holder.uid() == after.uid &&
-                    holder.namespace_() == after.service.ns &&
-                    holder.source() == after.service.source;
+             return holder.uid() == after.uid && is_of(holder, after.service);
            });
   };
   if (!std::ranges::all_of(before.status_addresses, held) ||
@@ -91,7 +104,7 @@ bool Reconciler::concerns_grants(const AddressRequest& before, const AddressRequ
   }
   AddressRequest as_before = after;
   as_before.status_addresses = before.status_addresses;
-  return !same_allocation(before, as_before);
+  return !same(before, as_before);
 }
 
 void Reconciler::refresh_pools() {

@@ -29,10 +29,10 @@ class Reconciler {
   const Model& model() const { return model_; }
   // Other settings concern every plan.
   void set_settings(PlanSettings settings);
-  // Must outlive this. Tell of changes by ledger_changed(); `rebuilt`: records may differ under the
-  // revisions they had.
-  void set_ledger(const Ledger* ledger) { ledger_ = ledger; }
-  void ledger_changed(bool rebuilt) { desired_.touch_ledger(rebuilt); }
+  // Must outlive this. Tell of every change by ledger_changed(); `rebuilt`: records may differ
+  // under the revisions they had.
+  void set_ledger(const Ledger* ledger);
+  void ledger_changed(bool rebuilt);
   // Its report has been read anew.
   void dataplane_changed();
 

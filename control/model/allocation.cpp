@@ -7,7 +7,6 @@
 
 #include "control/model/address_choice.h"
 #include "control/model/ledger_draft.h"
-#include "control/model/maglev_size.h"
 #include "control/model/pool_view.h"
 #include "control/model/service_plan.h"
 
@@ -326,7 +325,8 @@ Allocation allocate(const AllocationInputs& inputs) {
   return Allocator(inputs).run();
 }
 
-bool same_allocation(const AddressRequest& a, const AddressRequest& b) {
+bool same_allocation(const AddressRequest& a, const AddressRequest& b,
+                     std::span<const IpAddress> held, const Ledger& ledger) {
   const auto same_labels = [&] {
     if (a.object == b.object) return true;
     if (a.object == nullptr || b.object == nullptr) return false;
@@ -337,14 +337,24 @@ bool same_allocation(const AddressRequest& a, const AddressRequest& b) {
              return at != y.end() && at->second == label.second;
            });
   };
-  const auto same_port = [](const PortRequest& x, const PortRequest& y) {
-    if (x.port != y.port || x.protocol != y.protocol ||
-        x.active_members.has_value() != y.active_members.has_value()) {
-      return false;
+  const auto same_size_at = [&](const IpAddress& address, const PortRequest& x,
+                                const PortRequest& y) {
+    const auto record = ledger.find(address);
+    if (record == ledger.end()) return true;
+    for (const v1::AddressHolder& holder : record->second.holders()) {
+      if (!is_of(holder, a.service)) continue;
+      for (const v1::HeldPort& port : holder.ports()) {
+        if (port.port() != x.port || port.protocol() != x.protocol) continue;
+        return wanted_maglev_size(x, address, port.maglev_size()) ==
+               wanted_maglev_size(y, address, port.maglev_size());
+      }
     }
-    return !x.active_members ||
-           (same_maglev_sizes((*x.active_members)[0], (*y.active_members)[0]) &&
-            same_maglev_sizes((*x.active_members)[1], (*y.active_members)[1]));
+    return true;
+  };
+  const auto same_port = [&](const PortRequest& x, const PortRequest& y) {
+    return x.port == y.port && x.protocol == y.protocol &&
+           (x.active_members == y.active_members ||
+            std::ranges::all_of(held, [&](const auto& at) { return same_size_at(at, x, y); }));
   };
   return a.service == b.service && a.uid == b.uid && a.created == b.created &&
          a.load_balancer == b.load_balancer && a.families == b.families && a.policy == b.policy &&

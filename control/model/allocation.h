@@ -58,10 +58,12 @@ struct AddressRequest {
   std::string invalid;  // Not empty: the request cannot be understood, and why.
 };
 
-// Whether both come to the same allocation, whatever else changed (endpoints, mostly). Cheap.
-bool same_allocation(const AddressRequest& a, const AddressRequest& b);
-
 using Ledger = std::map<IpAddress, v1::Address>;
+
+// Whether both come to the same allocation, whatever else changed (endpoints, mostly), for a
+// Service that holds these addresses of the ledger: its tables keep their sizes. Cheap.
+bool same_allocation(const AddressRequest& a, const AddressRequest& b,
+                     std::span<const IpAddress> held, const Ledger& ledger);
 
 struct AllocationInputs {
   std::span<const AddressRequest* const> requests;  // Every Service that wants addresses.

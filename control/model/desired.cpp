@@ -68,18 +68,12 @@ void DesiredState::touch_node(const std::string& source, const std::string& node
   }
 }
 
-void DesiredState::touch_ledger(bool rebuilt) {
-  ledger_touched_ = true;
-  ledger_rebuilt_ = ledger_rebuilt_ || rebuilt;
+void DesiredState::touch_ledger(const Ledger& ledger, bool rebuilt) {
+  for (ServiceKey& service : grants_.update(ledger, rebuilt)) touched_.insert(std::move(service));
 }
 
 bool DesiredState::update(const DesiredInputs& inputs, IdAllocator* ids, std::size_t most,
                           std::set<ServiceKey>* concluded) {
-  if (std::exchange(ledger_touched_, false)) {
-    for (ServiceKey& service :
-         grants_.update(*inputs.ledger, std::exchange(ledger_rebuilt_, false)))
-      touched_.insert(std::move(service));
-  }
   if (touched_.empty() && !all_ && !sweep_ids_) return true;
   if (short_of_room_ || (all_ && !room_is_certain(inputs))) {
     update_whole(inputs, ids, concluded);

@@ -32,7 +32,8 @@ class DesiredState {
   void touch(const ServiceKey& service) { touched_.insert(service); }
   void touch_pool(const std::string& pool);  // Its forwarding mode, overlay or unserved ports.
   void touch_node(const std::string& source, const std::string& node);
-  void touch_ledger(bool rebuilt);
+  // Its records changed; `rebuilt`: some may differ under the revisions they had.
+  void touch_ledger(const Ledger& ledger, bool rebuilt);
 
   // The ids must have adopted what the dataplane reports. Works out at most `most` Services, so
   // that a thread that has other things to do can do them between, unless the dataplane's room may
@@ -92,7 +93,7 @@ class DesiredState {
   Addresses addresses_;
   GrantIndex grants_;
   std::set<ServiceKey> touched_;
-  bool all_ = true, sweep_ids_ = false, ledger_touched_ = true, ledger_rebuilt_ = true;
+  bool all_ = true, sweep_ids_ = false;
   bool short_of_room_ = false, compare_all_ = true;
   Counters counters_;
 };

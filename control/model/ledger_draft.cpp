@@ -28,13 +28,6 @@ std::string holder_text(const v1::AddressHolder& holder) {
   return text + (ports.empty() ? "" : " (" + ports + ")");
 }
 
-std::uint32_t wanted_size(const PortRequest& wanted, const IpAddress& address,
-                          std::uint32_t current) {
-  if (!wanted.active_members && current != 0) return current;
-  const auto family = static_cast<std::size_t>(family_of(address));
-  return sticky_maglev_size(current, wanted.active_members ? (*wanted.active_members)[family] : 0);
-}
-
 // Nothing of the holder would change.
 bool is_as_wanted(const AddressRequest& request, const IpAddress& address,
                   const v1::AddressHolder& holder) {
@@ -46,7 +39,7 @@ bool is_as_wanted(const AddressRequest& request, const IpAddress& address,
     const v1::HeldPort& held = holder.ports(static_cast<int>(i));
     const PortRequest& wanted = request.ports[i];
     if (held.port() != wanted.port || held.protocol() != wanted.protocol ||
-        held.maglev_size() != wanted_size(wanted, address, held.maglev_size())) {
+        held.maglev_size() != wanted_maglev_size(wanted, address, held.maglev_size())) {
       return false;
     }
   }
@@ -70,6 +63,13 @@ const Addresses& addresses_of(const Map& map, const Key& key) {
 }
 
 }  // namespace
+
+std::uint32_t wanted_maglev_size(const PortRequest& wanted, const IpAddress& address,
+                                 std::uint32_t current) {
+  if (!wanted.active_members && current != 0) return current;
+  const auto family = static_cast<std::size_t>(family_of(address));
+  return sticky_maglev_size(current, wanted.active_members ? (*wanted.active_members)[family] : 0);
+}
 
 std::size_t LedgerDraft::Hash::operator()(const ServiceRef& s) const noexcept {
   const std::hash<std::string_view> hash;
@@ -209,7 +209,7 @@ std::vector<Refusal> LedgerDraft::set_ports(const AddressRequest& request,
     for (const v1::HeldPort& old : before.ports()) {
       if (old.port() == wanted.port && old.protocol() == wanted.protocol) *port = old;
     }
-    const std::uint32_t size = wanted_size(wanted, address, port->maglev_size());
+    const std::uint32_t size = wanted_maglev_size(wanted, address, port->maglev_size());
     if (size == port->maglev_size()) continue;
     port->set_maglev_size(size);
     port->set_epoch(port->epoch() + 1);

@@ -23,6 +23,14 @@ struct Refusal {
   std::string message;  // A sentence for people.
 };
 
+// Slots for a port's Maglev table at that address, which has `current` now; 0: none yet.
+std::uint32_t wanted_maglev_size(const PortRequest& wanted, const IpAddress& address,
+                                 std::uint32_t current);
+inline bool is_of(const v1::AddressHolder& holder, const ServiceKey& service) {
+  return holder.name() == service.name && holder.namespace_() == service.ns &&
+         holder.source() == service.source;
+}
+
 // Most hold one or two.
 using Addresses = boost::container::small_vector<IpAddress, 2>;  // In order.
 
@@ -71,9 +79,6 @@ class LedgerDraft {
   static ServiceRef ref(const ServiceKey& key) { return {key.source, key.ns, key.name}; }
   static ServiceRef ref(const v1::AddressHolder& holder) {
     return {holder.source(), holder.namespace_(), holder.name()};
-  }
-  static bool is_of(const v1::AddressHolder& holder, const ServiceKey& service) {
-    return ref(holder) == ref(service);
   }
   static std::vector<Refusal> set_ports(const AddressRequest& request, const v1::Address& record,
                                         const IpAddress& address, v1::AddressHolder* holder);

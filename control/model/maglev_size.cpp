@@ -25,10 +25,4 @@ std::uint32_t sticky_maglev_size(std::uint32_t current, std::size_t members) {
   return current < needed || quarter_would_do ? needed : current;
 }
 
-bool same_maglev_sizes(std::size_t members, std::size_t others) {
-  return members == others || std::all_of(kSizes.begin(), kSizes.end(), [&](std::uint32_t size) {
-           return sticky_maglev_size(size, members) == sticky_maglev_size(size, others);
-         });
-}
-
 }  // namespace sluice

@@ -12,7 +12,5 @@ namespace sluice {
 std::uint32_t maglev_size_for(std::size_t members);
 // The size to use now for a table that has `current` slots; 0: none yet.
 std::uint32_t sticky_maglev_size(std::uint32_t current, std::size_t members);
-// Whether both numbers come to the same size, whatever the current one is.
-bool same_maglev_sizes(std::size_t members, std::size_t others);
 
 }  // namespace sluice

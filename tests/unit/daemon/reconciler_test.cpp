@@ -395,6 +395,12 @@ TEST_F(ReconcilerTest, AChangeCostsItsOwnService) {
   EXPECT_EQ(reconciler.desired().counters().full, before.full);
   EXPECT_FALSE(reconciler.take_requests_changed());  // No other address, no larger table.
   EXPECT_TRUE(settle().empty());
+  // A table of another size would come to another one with six than with five members.
+  for (const int members : {6, 5}) {
+    put(slice_object("s7", members));
+    settle();
+    EXPECT_FALSE(reconciler.take_requests_changed()) << members;
+  }
   // Other members call for another table.
   put(slice_object("s7", 20));
   reconciler.refresh();

@@ -369,25 +369,60 @@ TEST(Allocation, AClockThatWentBackDoesNotHoldAddressesForEver) {
 }
 
 TEST(Allocation, TellsWhetherARequestChangedForIt) {
+  const IpAddress v4 = *IpAddress::parse("192.0.2.1"), v6 = *IpAddress::parse("2001:db8::1");
   AddressRequest a;
+  a.service = {"manual", "default", "a"};
   a.ports.push_back({"TCP", 80, std::array<std::size_t, 2>{3, 0}});
-  AddressRequest b = a;
-  (*b.ports[0].active_members)[0] = 4;
-  EXPECT_EQ(same_maglev_sizes(3, 4), same_allocation(a, b));
-  EXPECT_TRUE(same_allocation(a, b));
-  (*b.ports[0].active_members)[0] = 11;
-  EXPECT_FALSE(same_allocation(a, b));
-  b = a;
-  b.sharing_key = "k";
-  EXPECT_FALSE(same_allocation(a, b));
-  // Any current size, any two numbers: the same word means the same size.
-  for (std::size_t x = 0; x < 200; ++x) {
-    for (const std::uint32_t current : {0u, 1009u, 4001u, 32003u}) {
-      if (same_maglev_sizes(x, x + 1)) {
-        EXPECT_EQ(sticky_maglev_size(current, x), sticky_maglev_size(current, x + 1)) << x;
-      }
+  Ledger ledger;
+  const auto hold = [&](const IpAddress& address, std::uint32_t size) {
+    v1::Address& record = ledger[address] = v1::Address();
+    for (const char* name : {"another", "a"}) {
+      v1::AddressHolder* holder = record.add_holders();
+      holder->set_source("manual");
+      holder->set_namespace_("default");
+      holder->set_name(name);
+      v1::HeldPort* port = holder->add_ports();
+      port->set_protocol("TCP");
+      port->set_port(std::string_view(name) == "a" ? 80 : 81);
+      port->set_maglev_size(size);
     }
+  };
+  const std::vector<IpAddress> both{v4, v6};
+  const auto same = [&](const AddressRequest& b, std::span<const IpAddress> held) {
+    return same_allocation(a, b, held, ledger);
+  };
+  AddressRequest b = a;
+  b.sharing_key = "k";
+  EXPECT_FALSE(same(b, {}));
+  // Who holds nothing has no table.
+  b = a;
+  (*b.ports[0].active_members)[0] = 200;
+  EXPECT_TRUE(same(b, {}));
+  EXPECT_TRUE(same(b, both));
+  // Any size it has, any two numbers: the same word means the same size.
+  for (const std::uint32_t current : {1009u, 2003u, 4001u, 32003u}) {
+    hold(v4, current);
+    hold(v6, 1009);
+    int changes = 0;
+    for (std::size_t x = 0; x < 200; ++x) {
+      (*a.ports[0].active_members)[0] = x;
+      (*b.ports[0].active_members)[0] = x + 1;
+      const bool equal = sticky_maglev_size(current, x) == sticky_maglev_size(current, x + 1);
+      EXPECT_EQ(same(b, both), equal) << current << " slots, " << x;
+      changes += equal ? 0 : 1;
+    }
+    EXPECT_GT(changes, 0);
   }
+  // Of the other family; and unknown endpoints change nothing.
+  b = a;
+  (*b.ports[0].active_members)[1] = 11;
+  EXPECT_FALSE(same(b, both));
+  hold(v4, 65537);
+  (*a.ports[0].active_members) = {600, 0};
+  b.ports[0].active_members.reset();
+  EXPECT_TRUE(same(b, both));
+  (*a.ports[0].active_members)[0] = 3;  // For which the table shrinks.
+  EXPECT_FALSE(same(b, both));
 }
 
 // 10,000 at once, and then with nothing to do: CPU time, with room for a slow machine.

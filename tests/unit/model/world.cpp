@@ -45,6 +45,7 @@ void append_vip(const v1::Vip& vip, const DataplaneState& state, std::string* ou
 
 Desired build_desired(const DesiredInputs& inputs, IdAllocator* ids) {
   DesiredState whole;
+  whole.touch_ledger(*inputs.ledger, true);
   std::set<ServiceKey> concluded;
   while (!whole.update(inputs, ids, 1000, &concluded)) {
   }
