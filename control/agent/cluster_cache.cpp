@@ -98,11 +98,12 @@ void ClusterCache::KindCache::store(Decoded decoded, Time arrived) {
     entry.conditions = std::move(conditions);
   }
   std::string bytes = encode_published(std::move(decoded.object), writer_);
-  if (bytes != entry.bytes) {
+  if (entry.bytes == nullptr || bytes != *entry.bytes) {
     seen_before = false;
     state_.bytes += bytes.size();
-    state_.bytes -= entry.bytes.size();
-    entry.bytes = std::move(bytes);
+    state_.bytes -= entry.size();
+    bytes.shrink_to_fit();
+    entry.bytes = std::make_shared<const std::string>(std::move(bytes));
     observer_.on_differs(key_of(name), entry.uid, arrived);
   }
   if (!seen_before) tell_service(name);
@@ -122,7 +123,7 @@ ClusterCache::KindCache::Objects::iterator ClusterCache::KindCache::erase(Object
                                                                           Time arrived) {
   const std::string name = found->first;
   const std::string uid = found->second.uid;
-  state_.bytes -= found->second.bytes.size();
+  state_.bytes -= found->second.size();
   if (found->second.unusable) --state_.unusable;
   const auto next = objects_.erase(found);
   observer_.on_differs(key_of(name), uid, arrived);
@@ -219,10 +220,10 @@ bool ClusterCache::services_synced() const {
 std::optional<SeenService> ClusterCache::find_service(const std::string& ns,
                                                       const std::string& name) const {
   const CachedObject* found = find({source_, v1::KIND_SERVICE, ns, name});
-  if (found == nullptr || found->bytes.empty()) return std::nullopt;
+  if (found == nullptr || found->bytes == nullptr) return std::nullopt;
   v1::Object object;
   v1::ServiceObjectStatus rest;
-  if (!object.ParseFromString(found->bytes) || !rest.ParseFromString(found->conditions))
+  if (!object.ParseFromString(*found->bytes) || !rest.ParseFromString(found->conditions))
     return std::nullopt;
   SeenService seen;
   seen.resource_version = found->resource_version;

@@ -29,10 +29,13 @@ inline constexpr std::array kPublishedKinds = {v1::KIND_SERVICE, v1::KIND_ENDPOI
 struct CachedObject {
   std::string uid;
   std::string resource_version;
-  std::string bytes;       // As published; empty: it exists, and was never usable.
+  // As published, shared with who is publishing it; null: it exists, and was never usable.
+  std::shared_ptr<const std::string> bytes;
   std::string conditions;  // Of a Service: a ServiceObjectStatus with what is not published.
   std::uint64_t list = 0;  // The list that last named it.
   bool unusable = false;   // What the server has now cannot be used.
+
+  std::size_t size() const { return bytes ? bytes->size() : 0; }
 };
 
 class CacheObserver {

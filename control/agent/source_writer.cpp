@@ -1,5 +1,7 @@
 #include "control/agent/source_writer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -28,10 +30,10 @@ asio::awaitable<Result<std::uint64_t>> SourceWriter::claim() {
 
 // What must not be taken for absent: objects that were never usable here, and, where a list had an
 // object whose name could not be read, all that Redis has. They stay as Redis has them.
-asio::awaitable<Status> SourceWriter::keep_unusable(std::vector<v1::Object>* objects) {
+asio::awaitable<Status> SourceWriter::keep_unusable(store::PutList* objects) {
   std::set<ObjectKey> kept;
   cache_.for_each([&](const ObjectKey& key, const CachedObject& object) {
-    if (object.bytes.empty()) kept.insert(key);
+    if (!object.bytes) kept.insert(key);
   });
   store::Listing found;
   if (!kept.empty()) {
@@ -48,7 +50,12 @@ asio::awaitable<Status> SourceWriter::keep_unusable(std::vector<v1::Object>* obj
       if (cache_.find(object.key) == nullptr) found.objects.push_back(std::move(object));
     }
   }
-  for (store::StoredObject& object : found.objects) objects->push_back(std::move(object.object));
+  store::ObjectList list;
+  for (store::StoredObject& object : found.objects) {
+    list.push_back(std::make_shared<const v1::Object>(std::move(object.object)));
+  }
+  store::PutList kept_list = store::to_put(source_, std::move(list));
+  std::ranges::move(kept_list, std::back_inserter(*objects));
   co_return Ok{};
 }
 
@@ -59,13 +66,11 @@ asio::awaitable<Result<store::PublishReport>> SourceWriter::publish_all() {
         "the cluster shows no namespace kube-system, whose UID tells it from others: may the agent "
         "list namespaces?"};
   }
-  std::vector<v1::Object> objects;
+  store::PutList objects;
   const Status kept = co_await keep_unusable(&objects);
   if (!kept) co_return Error{kept.error()};
-  cache_.for_each([&](const ObjectKey&, const CachedObject& object) {
-    v1::Object message;
-    if (!object.bytes.empty() && message.ParseFromString(object.bytes))
-      objects.push_back(std::move(message));
+  cache_.for_each([&](const ObjectKey& key, const CachedObject& object) {
+    if (object.bytes) objects.push_back({key, object.uid, nullptr, object.bytes});
   });
   std::vector<v1::Kind> kinds(kPublishedKinds.begin(), kPublishedKinds.end());
   co_return co_await publisher_.publish_all(std::move(kinds), std::move(objects), cluster_uid);
@@ -73,7 +78,7 @@ asio::awaitable<Result<store::PublishReport>> SourceWriter::publish_all() {
 
 asio::awaitable<Result<std::size_t>> SourceWriter::publish(
     const std::vector<PendingChange>& changes) {
-  store::ObjectList objects;
+  store::PutList objects;
   std::vector<ObjectKey> gone;
   store::Arrivals put_arrivals, gone_arrivals;
   const auto clock = std::chrono::system_clock::now();
@@ -82,12 +87,11 @@ asio::awaitable<Result<std::size_t>> SourceWriter::publish(
     const CachedObject* object = cache_.find(change.key);
     const auto waited =
         std::chrono::duration_cast<std::chrono::system_clock::duration>(steady - change.arrived);
-    v1::Object message;
     if (object == nullptr) {
       gone.push_back(change.key);
       gone_arrivals.push_back(clock - waited);
-    } else if (!object->bytes.empty() && message.ParseFromString(object->bytes)) {
-      objects.push_back(std::make_shared<const v1::Object>(std::move(message)));
+    } else if (object->bytes) {
+      objects.push_back({change.key, object->uid, nullptr, object->bytes});
       put_arrivals.push_back(clock - waited);
     }
   }

@@ -38,7 +38,7 @@ class SourceWriter {
   boost::asio::awaitable<Result<std::string>> check();
 
  private:
-  boost::asio::awaitable<Status> keep_unusable(std::vector<v1::Object>* objects);
+  boost::asio::awaitable<Status> keep_unusable(store::PutList* objects);
 
   store::Redis& redis_;
   const ClusterCache& cache_;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/model/key.h"
@@ -26,6 +27,17 @@ enum class Change { kUnchanged, kCreated, kConfigured, kDeleted, kAbsent };
 using Arrivals = std::vector<std::chrono::system_clock::time_point>;
 
 using ObjectList = std::vector<std::shared_ptr<const v1::Object>>;
+
+// One object to write: as a message, which gets a header of this writer, or encoded, as it will lie
+// in Redis (encode_stamped): then it is neither decoded nor copied on the way.
+struct ObjectToPut {
+  ObjectKey key;
+  std::string uid;
+  std::shared_ptr<const v1::Object> object;
+  std::shared_ptr<const std::string> encoded;  // One of the two.
+};
+using PutList = std::vector<ObjectToPut>;
+PutList to_put(const std::string& source, ObjectList objects);
 
 struct Written {
   std::vector<Change> changes;       // Of each object, in their order.
@@ -47,7 +59,7 @@ class ObjectWriter {
   void act_for(std::string instance) { instance_ = std::move(instance); }
 
   // The last of two objects with the same key counts. Headers are stamped, unknown_fields kept.
-  boost::asio::awaitable<Result<Written>> put(ObjectList objects, Mode mode, Arrivals arrivals);
+  boost::asio::awaitable<Result<Written>> put(PutList objects, Mode mode, Arrivals arrivals);
   boost::asio::awaitable<Result<Written>> erase(std::vector<ObjectKey> keys, Arrivals arrivals);
 
   // Keys and arguments that every script of a source begins with.
@@ -60,6 +72,7 @@ class ObjectWriter {
  private:
   struct Item;
 
+  Status check(ObjectToPut& object) const;
   boost::asio::awaitable<Status> put_some(std::vector<Item> items, Mode mode, Written* written);
   boost::asio::awaitable<Status> drop_equal(std::vector<Item>* items);
   boost::asio::awaitable<Status> run(const Script& script, std::string option,

@@ -1,9 +1,11 @@
 #include "control/store/objects.h"
 
+#include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -16,19 +18,10 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kBatchKeys = 128;  // Values asked for at once.
-
-// A value of another program's may be of any type and size, and must cost us neither memory nor the
-// connection: no more than the longest of ours is asked for.
-RedisCommand get_command(const std::string& key, std::size_t max_bytes) {
-  RedisCommand command;
-  command.reserve(4);
-  command.push_back("GETRANGE");
-  command.push_back(key);
-  command.push_back("0");
-  command.push_back(std::to_string(max_bytes));  // The last index: one byte more.
-  return command;
-}
+constexpr std::size_t kBatchKeys = 256;  // Values asked for at once.
+// Memory a decoded message takes, from its size encoded: most fit the first block of their arena.
+constexpr std::size_t kArenaHead = 512;
+constexpr std::size_t kArenaFactor = 5;
 
 Fetched take(RedisValue& reply, std::size_t max_bytes) {
   Fetched value;
@@ -43,6 +36,21 @@ Fetched take(RedisValue& reply, std::size_t max_bytes) {
     value.bytes = std::move(reply.text);
   }
   return value;
+}
+
+Status parse_object(const ObjectKey& key, const std::string& bytes, v1::Object* object) {
+  if (!object->ParseFromString(bytes)) return Error{"its value is not an Object message"};
+  if (object->header().major() != kMajor) {
+    return Error{"its value has layout version " + std::to_string(object->header().major()) + "." +
+                 std::to_string(object->header().minor()) + " (written by \"" +
+                 object->header().writer() + "\"); this program reads " + std::to_string(kMajor) +
+                 ".x: upgrade it"};
+  }
+  if (metadata_of(*object) == nullptr) return Error{"its value has no object in it"};
+  if (key_of(key.source, *object) != key) {
+    return Error{"its value is " + key_of(key.source, *object).text() + ", not what its key names"};
+  }
+  return Ok{};
 }
 
 }  // namespace
@@ -79,35 +87,59 @@ std::string encode_stamped(const v1::Object& object, const std::string& writer) 
 
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes) {
   v1::Object object;
-  if (!object.ParseFromString(bytes)) return Error{"its value is not an Object message"};
-  if (object.header().major() != kMajor) {
-    return Error{"its value has layout version " + std::to_string(object.header().major()) + "." +
-                 std::to_string(object.header().minor()) + " (written by \"" +
-                 object.header().writer() + "\"); this program reads " + std::to_string(kMajor) +
-                 ".x: upgrade it"};
-  }
-  if (metadata_of(object) == nullptr) return Error{"its value has no object in it"};
-  if (key_of(key.source, object) != key) {
-    return Error{"its value is " + key_of(key.source, object).text() + ", not what its key names"};
-  }
+  const Status parsed = parse_object(key, bytes, &object);
+  if (!parsed) return Error{parsed.error()};
   return object;
+}
+
+Result<std::shared_ptr<const v1::Object>> decode_shared_object(const ObjectKey& key,
+                                                               const std::string& bytes) {
+  struct Block {
+    explicit Block(const google::protobuf::ArenaOptions& options) : arena(options) {}
+    google::protobuf::Arena arena;
+  };
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = kArenaHead + kArenaFactor * bytes.size();
+  options.max_block_size = std::max(options.start_block_size, options.max_block_size);
+  const auto block = std::make_shared<Block>(options);
+  auto* object = google::protobuf::Arena::CreateMessage<v1::Object>(&block->arena);
+  const Status parsed = parse_object(key, bytes, object);
+  if (!parsed) return Error{parsed.error()};
+  return std::shared_ptr<const v1::Object>(block, object);
+}
+
+asio::awaitable<Status> fetch_each(Redis& redis, std::vector<std::string> keys,
+                                   std::function<void(std::size_t, Fetched)> found,
+                                   std::size_t max_bytes) {
+  const std::string last_index = std::to_string(max_bytes);
+  std::size_t at = 0;
+  Redis::OnReply on_reply = [&found, &at, max_bytes](RedisValue reply) {
+    const std::size_t index = at++;
+    found(index, take(reply, max_bytes));
+  };
+  while (at < keys.size()) {
+    const std::size_t end = std::min(at + kBatchKeys, keys.size());
+    CommandBatch batch;
+    for (std::size_t i = at; i < end; ++i) {
+      // A value of another program's may be of any type and size, and must cost us neither memory
+      // nor the connection: of none more is asked for than one byte beyond the longest of ours.
+      const std::array<std::string_view, 4> words = {"GETRANGE", keys[i], "0", last_index};
+      batch.add(words);
+    }
+    const Status status = co_await redis.pipeline(std::move(batch), on_reply);
+    if (!status) co_return Error{status.error()};
+  }
+  co_return Ok{};
 }
 
 asio::awaitable<Result<std::vector<Fetched>>> fetch(Redis& redis, std::vector<std::string> keys,
                                                     std::size_t max_bytes) {
-  std::vector<Fetched> values;
-  values.reserve(keys.size());
-  while (values.size() < keys.size()) {
-    const std::size_t end = std::min(values.size() + kBatchKeys, keys.size());
-    std::vector<RedisCommand> commands;
-    commands.reserve(end - values.size());
-    for (std::size_t i = values.size(); i < end; ++i) {
-      commands.push_back(get_command(keys[i], max_bytes));
-    }
-    auto replies = co_await redis.pipeline(std::move(commands));
-    if (!replies) co_return Error{replies.error()};
-    for (RedisValue& reply : *replies) values.push_back(take(reply, max_bytes));
-  }
+  std::vector<Fetched> values(keys.size());
+  std::function<void(std::size_t, Fetched)> keep = [&values](std::size_t index, Fetched value) {
+    values[index] = std::move(value);
+  };
+  const Status status = co_await fetch_each(redis, std::move(keys), std::move(keep), max_bytes);
+  if (!status) co_return Error{status.error()};
   co_return values;
 }
 
@@ -121,7 +153,7 @@ asio::awaitable<Status> scan(Redis& redis, std::string_view prefix,
     command.push_back("MATCH");
     command.push_back(std::string(prefix) + "*");
     command.push_back("COUNT");
-    command.push_back("512");
+    command.push_back("1024");
     auto reply = co_await redis.command(std::move(command));
     if (!reply) co_return Error{reply.error()};
     if (!reply->at(0).is_string()) co_return Error{"Redis answered SCAN with something else"};

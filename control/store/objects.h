@@ -44,6 +44,9 @@ std::string encode(const google::protobuf::MessageLite& message);
 std::string encode_stamped(const v1::Object& object, const std::string& writer);
 // Checks size, version, and that the object is the one `key` names.
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes);
+// The same, with all its parts in one piece of memory: for objects that are kept, and only read.
+Result<std::shared_ptr<const v1::Object>> decode_shared_object(const ObjectKey& key,
+                                                               const std::string& bytes);
 
 struct Fetched {
   enum class State { kPresent, kAbsent, kUnusable };
@@ -51,7 +54,12 @@ struct Fetched {
   std::string bytes;    // When present.
   std::string problem;  // When unusable: wrong type, too large.
 };
-// Values of any number of keys, in their order; read in bounded batches. Larger ones are unusable.
+// Hands over the value of each key as it comes, in their order, with its index; asked for in
+// bounded batches. Larger ones are unusable.
+boost::asio::awaitable<Status> fetch_each(Redis& redis, std::vector<std::string> keys,
+                                          std::function<void(std::size_t, Fetched)> found,
+                                          std::size_t max_bytes = kMaxObjectBytes);
+// The same, all at once.
 boost::asio::awaitable<Result<std::vector<Fetched>>> fetch(Redis& redis,
                                                            std::vector<std::string> keys,
                                                            std::size_t max_bytes = kMaxObjectBytes);

@@ -126,6 +126,10 @@ asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(ObjectList object
 
 asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(ObjectList objects,
                                                                Arrivals arrivals) {
+  co_return co_await upsert(to_put(source_, std::move(objects)), std::move(arrivals));
+}
+
+asio::awaitable<Result<std::vector<Change>>> Publisher::upsert(PutList objects, Arrivals arrivals) {
   const Writing writing(writing_);
   const auto mode = writer_.fenced() ? ObjectWriter::Mode::kByScript : ObjectWriter::Mode::kCompare;
   co_return all_or_error(co_await writer_.put(std::move(objects), mode, std::move(arrivals)));
@@ -177,6 +181,13 @@ asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Ki
 asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Kind> kinds,
                                                               ObjectList objects,
                                                               std::string cluster_uid) {
+  co_return co_await publish_all(std::move(kinds), to_put(source_, std::move(objects)),
+                                 std::move(cluster_uid));
+}
+
+asio::awaitable<Result<PublishReport>> Publisher::publish_all(std::vector<v1::Kind> kinds,
+                                                              PutList objects,
+                                                              std::string cluster_uid) {
   const Writing writing(writing_);
   auto report = co_await differ(std::move(kinds), std::move(objects), std::move(cluster_uid));
   if (!report) expected_.reset();
@@ -193,8 +204,7 @@ bool Publisher::lost_writes(const SourceHash& hash, const Replication& replicati
 }
 
 asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> kinds,
-                                                         ObjectList objects,
-                                                         std::string cluster_uid) {
+                                                         PutList objects, std::string cluster_uid) {
   auto replication = co_await read_replication(redis_);
   if (!replication) co_return Error{replication.error()};
   auto before = co_await read_source_hash(redis_, source_);
@@ -206,7 +216,8 @@ asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> k
   }
   const std::set<v1::Kind> wanted_kinds(kinds.begin(), kinds.end());
   std::unordered_set<ObjectKey> wanted;
-  for (const auto& object : objects) wanted.insert(key_of(source_, *object));
+  wanted.reserve(objects.size());
+  for (const ObjectToPut& object : objects) wanted.insert(object.key);
   std::vector<ObjectKey> surplus;
   auto counts = co_await count_all(*before, [&](const ObjectKey& key) {
     if (wanted_kinds.contains(key.kind) && !wanted.contains(key)) surplus.push_back(key);
@@ -216,7 +227,9 @@ asio::awaitable<Result<PublishReport>> Publisher::differ(std::vector<v1::Kind> k
   PublishReport report;
   report.renewed = lost_writes(*before, *replication);
   std::vector<v1::Kind> kind_of_each;
-  for (const auto& object : objects) kind_of_each.push_back(kind_of(*object));
+  kind_of_each.reserve(objects.size());
+  for (const ObjectToPut& object : objects) kind_of_each.push_back(object.key.kind);
+  wanted.clear();
   auto upserts = co_await writer_.put(std::move(objects), ObjectWriter::Mode::kCompare, Arrivals());
   if (!upserts) co_return Error{upserts.error()};
   for (std::size_t i = 0; i < kind_of_each.size(); ++i) {

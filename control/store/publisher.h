@@ -57,6 +57,7 @@ class Publisher {
   // Writes objects that differ from what Redis has; one Change per object, in their order. The last
   // of two with the same key counts. Headers are stamped here, unknown_fields are kept.
   // `arrivals`: of the events that brought them, for those who measure how long a change takes.
+  boost::asio::awaitable<Result<std::vector<Change>>> upsert(PutList objects, Arrivals arrivals);
   boost::asio::awaitable<Result<std::vector<Change>>> upsert(ObjectList objects);
   boost::asio::awaitable<Result<std::vector<Change>>> upsert(ObjectList objects, Arrivals arrivals);
   boost::asio::awaitable<Result<std::vector<Change>>> upsert(std::vector<v1::Object> objects);
@@ -69,6 +70,9 @@ class Publisher {
   // for manual; a source that already carries another one is refused. A source whose Redis was
   // restarted, restored or failed over since its marker was raised gets a new incarnation together
   // with the marker, so that every gateway believes it again.
+  boost::asio::awaitable<Result<PublishReport>> publish_all(std::vector<v1::Kind> kinds,
+                                                            PutList objects,
+                                                            std::string cluster_uid);
   boost::asio::awaitable<Result<PublishReport>> publish_all(std::vector<v1::Kind> kinds,
                                                             ObjectList objects,
                                                             std::string cluster_uid);
@@ -101,8 +105,8 @@ class Publisher {
   Result<std::vector<Change>> all_or_error(Result<Written> written);
   bool lost_writes(const SourceHash& hash, const Replication& replication) const;
   std::string why_not_intact(const SourceHash& hash, const Replication& replication) const;
-  boost::asio::awaitable<Result<PublishReport>> differ(std::vector<v1::Kind> kinds,
-                                                       ObjectList objects, std::string cluster_uid);
+  boost::asio::awaitable<Result<PublishReport>> differ(std::vector<v1::Kind> kinds, PutList objects,
+                                                       std::string cluster_uid);
   boost::asio::awaitable<Result<Counts>> count_all(const SourceHash& hash,
                                                    std::function<void(const ObjectKey&)> found);
   // Counts, if `counts` is not of now, and raises the marker if it promises something else than

@@ -192,7 +192,11 @@ asio::awaitable<Status> StoreReader::Impl::read_all() {
   last_read_ = steady_clock::now();
   std::map<std::string, Position> known;
   for (const auto& [name, state] : sources_) known[name] = state.live();
-  auto snapshot = co_await read_snapshot(commands_, std::move(known));
+  KnownObject known_object = [this](const ObjectKey& key, std::size_t fingerprint) {
+    const auto found = sources_.find(key.source);
+    return found == sources_.end() ? nullptr : found->second.known(key, fingerprint);
+  };
+  auto snapshot = co_await read_snapshot(commands_, std::move(known), std::move(known_object));
   if (!snapshot) co_return Error{snapshot.error()};
   marker_seen_ = false;
   stream_id_ = snapshot->stream_id;

@@ -27,6 +27,7 @@ using boost::system::error_code;
 namespace {
 
 constexpr int kOldestVersion = 7;
+constexpr std::size_t kSlice = 8 * 1024;  // Fed to the parser at once.
 
 auto awaiting(error_code& error) {
   return asio::redirect_error(asio::use_awaitable, error);
@@ -37,6 +38,16 @@ auto awaiting(error_code& error) {
 const RedisValue& RedisValue::at(std::size_t index) const {
   static const RedisValue nil;
   return index < elements.size() ? elements[index] : nil;
+}
+
+void CommandBatch::add(std::span<const std::string_view> words) {
+  append_command(words, &bytes_);
+  ++size_;
+}
+
+void CommandBatch::add(const RedisCommand& command) {
+  append_command(command, &bytes_);
+  ++size_;
 }
 
 RedisOptions redis_options(const v1::Redis& config) {
@@ -225,26 +236,26 @@ asio::awaitable<Status> Redis::greet() {
   command.push_back("AUTH");
   if (!options_.username.empty()) command.push_back(options_.username);
   command.push_back(*password);
-  std::string bytes;
-  append_command(command, &bytes);
-  auto replies = co_await exchange(std::move(bytes), 1, options_.timeout);
+  CommandBatch batch;
+  batch.add(command);
+  auto replies = co_await exchange(std::move(batch), options_.timeout);
   if (!replies) co_return Error{replies.error()};
   if (replies->front().is_error()) co_return Error{explain_error("AUTH", replies->front().text)};
   co_return Ok{};
 }
 
 asio::awaitable<Status> Redis::check_server() {
-  std::string bytes;
+  CommandBatch batch;
   RedisCommand role;
   role.push_back("ROLE");
-  append_command(role, &bytes);
+  batch.add(role);
   for (const char* section : {"memory", "server"}) {
     RedisCommand info;
     info.push_back("INFO");
     info.push_back(section);
-    append_command(info, &bytes);
+    batch.add(info);
   }
-  auto replies = co_await exchange(std::move(bytes), 3, options_.timeout);
+  auto replies = co_await exchange(std::move(batch), options_.timeout);
   if (!replies) co_return Error{replies.error()};
   const RedisValue& answer = (*replies)[0];
   if (answer.is_error()) co_return Error{explain_error("ROLE", answer.text)};
@@ -267,9 +278,18 @@ asio::awaitable<Status> Redis::check_server() {
   co_return Ok{};
 }
 
-asio::awaitable<Result<std::vector<RedisValue>>> Redis::exchange(std::string bytes,
-                                                                 std::size_t replies,
+asio::awaitable<Result<std::vector<RedisValue>>> Redis::exchange(CommandBatch commands,
                                                                  std::chrono::milliseconds time) {
+  std::vector<RedisValue> values;
+  values.reserve(commands.size());
+  OnReply keep = [&values](RedisValue value) { values.push_back(std::move(value)); };
+  const Status status = co_await exchange(std::move(commands), time, std::move(keep));
+  if (!status) co_return Error{status.error()};
+  co_return values;
+}
+
+asio::awaitable<Status> Redis::exchange(CommandBatch commands, std::chrono::milliseconds time,
+                                        OnReply on_reply) {
   const std::shared_ptr<RedisConnection> connection = connection_;
   if (!connection || !connection->is_open()) {
     co_return Error{"not connected to Redis at " + target_text(options_)};
@@ -281,24 +301,27 @@ asio::awaitable<Result<std::vector<RedisValue>>> Redis::exchange(std::string byt
     return Error{"Redis at " + peer_ + " did not answer within " + std::to_string(time.count()) +
                  " ms"};
   };
-  co_await connection->write(bytes, error);
+  co_await connection->write(commands.bytes_, error);
   if (error) co_return failed(connection->why_lost(error));
 
-  std::vector<RedisValue> values;
-  while (values.size() < replies) {
-    Result<std::optional<RedisValue>> next = connection->parser().next();
-    if (!next) co_return failed(next.error());
-    if (next->has_value()) {
-      values.push_back(std::move(**next));
-      continue;
-    }
-    const std::string_view bytes_read = co_await connection->read(error);
+  std::size_t left = commands.size();
+  while (left > 0) {
+    std::string_view bytes = co_await connection->read(error);
     if (error) co_return failed(connection->why_lost(error));
-    const Status fed = connection->parser().feed(bytes_read);
-    if (!fed) co_return failed(fed.error());
+    for (; !bytes.empty(); bytes.remove_prefix(std::min(kSlice, bytes.size()))) {
+      const Status fed = connection->parser().feed(bytes.substr(0, kSlice));
+      if (!fed) co_return failed(fed.error());
+      while (left > 0) {
+        Result<std::optional<RedisValue>> next = connection->parser().next();
+        if (!next) co_return failed(next.error());
+        if (!next->has_value()) break;
+        --left;
+        on_reply(std::move(**next));
+      }
+    }
   }
   deadline.done();
-  co_return values;
+  co_return Ok{};
 }
 
 asio::awaitable<Result<RedisValue>> Redis::command(RedisCommand command) {
@@ -311,9 +334,9 @@ asio::awaitable<Result<RedisValue>> Redis::blocking_command(RedisCommand command
   co_await turn.take(executor_);
   if (!connected()) co_return Error{"not connected to Redis at " + target_text(options_)};
   recheck_sentinels();
-  std::string bytes;
-  append_command(command, &bytes);
-  auto replies = co_await exchange(std::move(bytes), 1, options_.timeout + wait);
+  CommandBatch batch;
+  batch.add(command);
+  auto replies = co_await exchange(std::move(batch), options_.timeout + wait);
   if (!replies) co_return Error{replies.error()};
   if (replies->front().is_error()) {
     co_return Error{explain_error(command.front(), replies->front().text)};
@@ -327,10 +350,17 @@ asio::awaitable<Result<std::vector<RedisValue>>> Redis::pipeline(
   co_await turn.take(executor_);
   if (!connected()) co_return Error{"not connected to Redis at " + target_text(options_)};
   recheck_sentinels();
-  if (commands.empty()) co_return std::vector<RedisValue>{};
-  std::string bytes;
-  for (const RedisCommand& command : commands) append_command(command, &bytes);
-  co_return co_await exchange(std::move(bytes), commands.size(), options_.timeout);
+  CommandBatch batch;
+  for (const RedisCommand& command : commands) batch.add(command);
+  co_return co_await exchange(std::move(batch), options_.timeout);
+}
+
+asio::awaitable<Status> Redis::pipeline(CommandBatch commands, OnReply on_reply) {
+  Turn turn(queue_);
+  co_await turn.take(executor_);
+  if (!connected()) co_return Error{"not connected to Redis at " + target_text(options_)};
+  recheck_sentinels();
+  co_return co_await exchange(std::move(commands), options_.timeout, std::move(on_reply));
 }
 
 }  // namespace sluice::store

@@ -1,15 +1,12 @@
-// Redis: one connection to a Redis server, over Asio, with hiredis' formatter
-// and parser. Purpose: commands, pipelines and blocking reads with a deadline
-// each, over TCP, TLS or a Unix socket, to an address or to the master that
-// Sentinels name; nothing here knows our keys. Ownership: the caller keeps the
-// Redis alive while a coroutine of it runs. Thread: the executor's, one;
-// several coroutines may use one connection, they take turns in the order they
-// came. Errors: a text for people that says what to check. After a transport
-// error, a time-out or a broken reply the connection is closed (connected() is
-// false) and the caller calls connect() again; an error reply of the server
-// leaves it open. Cancellation: a cancelled command closes the connection,
-// since its reply would be taken for another's. Source: RESP2,
-// redis.io/docs/reference/protocol-spec; Redis 7.0.
+// Redis: one connection to a Redis server, over Asio, with hiredis' parser. Purpose: commands,
+// pipelines and blocking reads with a deadline each, over TCP, TLS or a Unix socket, to an address
+// or to the master that Sentinels name; nothing here knows our keys. Ownership: the caller keeps
+// the Redis alive while a coroutine of it runs. Thread: the executor's, one; several coroutines may
+// use one connection, they take turns in the order they came. Errors: a text for people that says
+// what to check. After a transport error, a time-out or a broken reply the connection is closed
+// (connected() is false) and the caller calls connect() again; an error reply of the server leaves
+// it open. Cancellation: a cancelled command closes the connection, since its reply would be taken
+// for another's. Source: RESP2, redis.io/docs/reference/protocol-spec; Redis 7.0.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -17,9 +14,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proto/result.h"
@@ -85,6 +85,19 @@ struct RedisValue {
 
 using RedisCommand = std::vector<std::string>;
 
+// Commands to be sent together; each word is copied once, to where it is sent from.
+class CommandBatch {
+ public:
+  void add(std::span<const std::string_view> words);
+  void add(const RedisCommand& command);
+  std::size_t size() const { return size_; }  // Commands.
+
+ private:
+  friend class Redis;
+  std::string bytes_;
+  std::size_t size_ = 0;
+};
+
 class RedisConnection;
 
 class Redis {
@@ -108,6 +121,9 @@ class Redis {
   // (is_error()).
   boost::asio::awaitable<Result<std::vector<RedisValue>>> pipeline(
       std::vector<RedisCommand> commands);
+  // `on_reply` gets each reply as it comes; those after a lost connection never do.
+  using OnReply = std::function<void(RedisValue)>;
+  boost::asio::awaitable<Status> pipeline(CommandBatch commands, OnReply on_reply);
   // A command that may wait `wait` at the server (XREAD BLOCK): the deadline is
   // that much later. Use a connection of its own for it.
   boost::asio::awaitable<Result<RedisValue>> blocking_command(RedisCommand command,
@@ -133,9 +149,10 @@ class Redis {
   boost::asio::awaitable<Status> connect_by_sentinel();
   boost::asio::awaitable<Status> greet();
   boost::asio::awaitable<Status> check_server();
-  boost::asio::awaitable<Result<std::vector<RedisValue>>> exchange(std::string bytes,
-                                                                   std::size_t replies,
+  boost::asio::awaitable<Result<std::vector<RedisValue>>> exchange(CommandBatch commands,
                                                                    std::chrono::milliseconds time);
+  boost::asio::awaitable<Status> exchange(CommandBatch commands, std::chrono::milliseconds time,
+                                          OnReply on_reply);
 
   boost::asio::any_io_executor executor_;
   RedisOptions options_;

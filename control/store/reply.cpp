@@ -2,7 +2,11 @@
 
 #include <hiredis/hiredis.h>
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
+#include <vector>
 
 namespace sluice::store {
 namespace {
@@ -69,7 +73,9 @@ void ReplyParser::Free::operator()(redisReader* reader) const {
 ReplyParser::ReplyParser(std::size_t max_bytes, std::size_t max_elements)
     : reader_(redisReaderCreateWithFunctions(&functions)),
       max_bytes_(max_bytes),
-      max_elements_(max_elements) {}
+      max_elements_(max_elements) {
+  reader_->maxbuf = 0;  // Keeps its buffer, instead of making a new one whenever it is empty.
+}
 
 Status ReplyParser::feed(std::string_view bytes) {
   unfinished_ += bytes.size();
@@ -94,18 +100,28 @@ Result<std::optional<RedisValue>> ReplyParser::next() {
   return std::optional<RedisValue>{std::move(*value)};
 }
 
-void append_command(const RedisCommand& command, std::string* out) {
-  std::vector<const char*> arguments;
-  std::vector<std::size_t> sizes;
-  for (const std::string& argument : command) {
-    arguments.push_back(argument.data());
-    sizes.push_back(argument.size());
+void append_command(std::span<const std::string_view> words, std::string* out) {
+  std::size_t size = 16;
+  for (const std::string_view word : words) size += word.size() + 16;
+  if (out->capacity() - out->size() < size) out->reserve(std::max(2 * out->size(), size));
+  const auto head = [out](char type, std::size_t number) {
+    std::array<char, 24> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    out->push_back(type);
+    out->append(digits.data(), end);
+    out->append("\r\n");
+  };
+  head('*', words.size());
+  for (const std::string_view word : words) {
+    head('$', word.size());
+    out->append(word);
+    out->append("\r\n");
   }
-  char* text = nullptr;
-  const int size = redisFormatCommandArgv(&text, static_cast<int>(command.size()), arguments.data(),
-                                          sizes.data());
-  if (size > 0) out->append(text, static_cast<std::size_t>(size));
-  redisFreeCommand(text);
+}
+
+void append_command(const RedisCommand& command, std::string* out) {
+  const std::vector<std::string_view> words(command.begin(), command.end());
+  append_command(words, out);
 }
 
 }  // namespace sluice::store

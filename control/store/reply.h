@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,8 @@ class ReplyParser {
   ReplyParser(std::size_t max_bytes, std::size_t max_elements);
 
   Status feed(std::string_view bytes);
-  // The next complete reply, or nothing when more bytes are needed.
+  // The next complete reply, or nothing when more bytes are needed. Moves what is left in front of
+  // the buffer, so that little should be fed at once.
   Result<std::optional<RedisValue>> next();
 
  private:
@@ -35,6 +37,7 @@ class ReplyParser {
 };
 
 // Appends the command as RESP to `out`.
+void append_command(std::span<const std::string_view> words, std::string* out);
 void append_command(const RedisCommand& command, std::string* out);
 
 }  // namespace sluice::store

@@ -27,7 +27,7 @@ class Reseeder {
     auto before = co_await read_source_hash(redis_, kManualSource);
     if (!before) co_return Error{before.error()};
     auto changes = publisher_.all_or_error(co_await publisher_.writer_.put(
-        std::move(objects),
+        to_put(kManualSource, std::move(objects)),
         mode == Reseed::kFill ? ObjectWriter::Mode::kAbsent : ObjectWriter::Mode::kCompare,
         Arrivals()));
     if (!changes) co_return Error{changes.error()};

@@ -18,21 +18,22 @@ namespace {
 constexpr std::size_t kBatchCalls = 128;
 constexpr std::size_t kBatchBytes = 8u << 20;
 
-RedisCommand make_command(const Script& script, const ScriptCall& call, bool with_text) {
-  RedisCommand command;
-  command.reserve(3 + call.keys.size() + call.arguments.size());
-  command.push_back(with_text ? "EVAL" : "EVALSHA");
-  command.push_back(with_text ? script.text : script.sha1);
-  command.push_back(std::to_string(call.keys.size()));
-  command.insert(command.end(), call.keys.begin(), call.keys.end());
-  command.insert(command.end(), call.arguments.begin(), call.arguments.end());
-  return command;
-}
-
-std::size_t size_of(const ScriptCall& call) {
+// Appends call i; how many bytes its words have.
+std::size_t add_call(const Script& script, const FillWords& fill, std::size_t i, bool with_text,
+                     CommandBatch* batch) {
+  ScriptWords call;
+  fill(i, &call);
+  const std::string keys = std::to_string(call.keys.size());
+  std::vector<std::string_view> words;
+  words.reserve(3 + call.keys.size() + call.arguments.size());
+  words.push_back(with_text ? "EVAL" : "EVALSHA");
+  words.push_back(with_text ? script.text : script.sha1);
+  words.push_back(keys);
+  words.insert(words.end(), call.keys.begin(), call.keys.end());
+  words.insert(words.end(), call.arguments.begin(), call.arguments.end());
   std::size_t size = 0;
-  for (const std::string& key : call.keys) size += key.size();
-  for (const std::string& argument : call.arguments) size += argument.size();
+  for (const std::string_view word : words) size += word.size();
+  batch->add(words);
   return size;
 }
 
@@ -40,51 +41,58 @@ bool unknown_script(const RedisValue& value) {
   return value.is_error() && value.text.starts_with("NOSCRIPT");
 }
 
-// Calls [begin, end) of `calls`; those that Redis did not know the script for are sent again with
-// it.
-asio::awaitable<Status> run_batch(Redis& redis, const Script& script,
-                                  const std::vector<ScriptCall>& calls, std::size_t begin,
-                                  std::size_t end, std::vector<RedisValue>* values) {
-  std::vector<RedisCommand> commands;
-  for (std::size_t i = begin; i < end; ++i)
-    commands.push_back(make_command(script, calls[i], false));
-  auto replies = co_await redis.pipeline(std::move(commands));
-  if (!replies) co_return Error{replies.error()};
+// Sends what is in `batch`, calls from `begin` on; those that Redis did not know the script for are
+// sent again with it.
+asio::awaitable<Status> run_batch(Redis& redis, const Script& script, const FillWords& fill,
+                                  std::size_t begin, CommandBatch batch,
+                                  std::vector<RedisValue>* values) {
+  Redis::OnReply keep = [values](RedisValue value) { values->push_back(std::move(value)); };
+  const Status first = co_await redis.pipeline(std::move(batch), std::move(keep));
+  if (!first) co_return Error{first.error()};
 
   std::vector<std::size_t> again;
-  std::vector<RedisCommand> full;
-  for (std::size_t i = 0; i < replies->size(); ++i) {
-    if (!unknown_script((*replies)[i])) continue;
+  CommandBatch full;
+  for (std::size_t i = begin; i < values->size(); ++i) {
+    if (!unknown_script((*values)[i])) continue;
     again.push_back(i);
-    full.push_back(make_command(script, calls[begin + i], full.empty()));
+    add_call(script, fill, i, again.size() == 1, &full);
   }
-  if (!full.empty()) {
-    auto second = co_await redis.pipeline(std::move(full));
-    if (!second) co_return Error{second.error()};
-    for (std::size_t i = 0; i < again.size(); ++i) (*replies)[again[i]] = std::move((*second)[i]);
-  }
-  for (RedisValue& value : *replies) values->push_back(std::move(value));
+  if (again.empty()) co_return Ok{};
+  auto next = again.begin();
+  Redis::OnReply replace = [values, &next](RedisValue value) {
+    (*values)[*next++] = std::move(value);
+  };
+  const Status second = co_await redis.pipeline(std::move(full), std::move(replace));
+  if (!second) co_return Error{second.error()};
   co_return Ok{};
 }
 
 }  // namespace
 
 asio::awaitable<Result<std::vector<RedisValue>>> run_script(Redis& redis, const Script& script,
-                                                            std::vector<ScriptCall> calls) {
+                                                            std::size_t calls, FillWords fill) {
   std::vector<RedisValue> values;
-  std::size_t begin = 0;
-  while (begin < calls.size()) {
-    std::size_t end = begin;
+  values.reserve(calls);
+  while (values.size() < calls) {
+    const std::size_t begin = values.size();
+    CommandBatch batch;
     std::size_t bytes = 0;
-    while (end < calls.size() && end - begin < kBatchCalls &&
-           (end == begin || bytes < kBatchBytes)) {
-      bytes += size_of(calls[end++]);
+    while (begin + batch.size() < calls && batch.size() < kBatchCalls && bytes < kBatchBytes) {
+      bytes += add_call(script, fill, begin + batch.size(), false, &batch);
     }
-    const Status status = co_await run_batch(redis, script, calls, begin, end, &values);
+    const Status status = co_await run_batch(redis, script, fill, begin, std::move(batch), &values);
     if (!status) co_return Error{status.error()};
-    begin = end;
   }
   co_return values;
+}
+
+asio::awaitable<Result<std::vector<RedisValue>>> run_script(Redis& redis, const Script& script,
+                                                            std::vector<ScriptCall> calls) {
+  FillWords fill = [&calls](std::size_t i, ScriptWords* words) {
+    words->keys.assign(calls[i].keys.begin(), calls[i].keys.end());
+    words->arguments.assign(calls[i].arguments.begin(), calls[i].arguments.end());
+  };
+  co_return co_await run_script(redis, script, calls.size(), std::move(fill));
 }
 
 asio::awaitable<Result<RedisValue>> run_script_once(Redis& redis, const Script& script,

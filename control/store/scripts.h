@@ -6,7 +6,10 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/store/redis.h"
@@ -39,6 +42,17 @@ struct ScriptCall {
 boost::asio::awaitable<Result<std::vector<RedisValue>>> run_script(Redis& redis,
                                                                    const Script& script,
                                                                    std::vector<ScriptCall> calls);
+// The same for words that stand elsewhere, so that large values are copied once: `fill` is asked
+// for those of call i when they are sent, again if Redis did not know the script.
+struct ScriptWords {
+  std::vector<std::string_view> keys;
+  std::vector<std::string_view> arguments;
+};
+using FillWords = std::function<void(std::size_t, ScriptWords*)>;
+boost::asio::awaitable<Result<std::vector<RedisValue>>> run_script(Redis& redis,
+                                                                   const Script& script,
+                                                                   std::size_t calls,
+                                                                   FillWords fill);
 // One call; an error reply is an Error.
 boost::asio::awaitable<Result<RedisValue>> run_script_once(Redis& redis, const Script& script,
                                                            ScriptCall call);

@@ -38,8 +38,8 @@ RedisCommand ledger_command() {
 
 class SnapshotReader {
  public:
-  SnapshotReader(Redis& redis, std::map<std::string, Position> known)
-      : redis_(redis), known_(std::move(known)) {}
+  SnapshotReader(Redis& redis, std::map<std::string, Position> known, KnownObject objects)
+      : redis_(redis), known_(std::move(known)), known_objects_(std::move(objects)) {}
 
   asio::awaitable<Result<Snapshot>> run();
 
@@ -58,6 +58,7 @@ class SnapshotReader {
 
   Redis& redis_;
   const std::map<std::string, Position> known_;
+  const KnownObject known_objects_;
   Snapshot snapshot_;
   std::map<std::string, Position> reached_;        // By hashes, then by entries.
   std::set<std::string> followed_;                 // Sources whose position is by entries.
@@ -147,7 +148,7 @@ asio::awaitable<Status> SnapshotReader::read_values() {
       for (auto one = next; one != source.objects.end() && some.size() < kChunk; ++one) {
         some.push_back(one->first);
       }
-      auto values = co_await read_objects(redis_, std::move(some));
+      auto values = co_await read_objects(redis_, std::move(some), known_objects_);
       if (!values) co_return Error{values.error()};
       for (ReadObject& value : *values) {
         // Gone since the scan: the stream says whether by a delete.
@@ -249,6 +250,22 @@ asio::awaitable<Result<Snapshot>> SnapshotReader::run() {
       "stream disagree"};
 }
 
+ReadObject read_object(const ObjectKey& key, Fetched value, const KnownObject& known) {
+  ReadObject read;
+  if (value.state == Fetched::State::kUnusable) read.problem = std::move(value.problem);
+  if (value.state != Fetched::State::kPresent) return read;
+  read.fingerprint = fingerprint_of(value.bytes);
+  if (known) read.object = known(key, read.fingerprint);
+  if (read.object) return read;
+  auto object = decode_shared_object(key, value.bytes);
+  if (object) {
+    read.object = std::move(*object);
+  } else {
+    read.problem = object.error();
+  }
+  return read;
+}
+
 }  // namespace
 
 std::size_t fingerprint_of(const std::string& bytes) {
@@ -256,8 +273,9 @@ std::size_t fingerprint_of(const std::string& bytes) {
 }
 
 asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis,
-                                                std::map<std::string, Position> known) {
-  SnapshotReader reader(redis, std::move(known));
+                                                std::map<std::string, Position> positions,
+                                                KnownObject known) {
+  SnapshotReader reader(redis, std::move(positions), std::move(known));
   co_return co_await reader.run();
 }
 
@@ -300,24 +318,17 @@ asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::string> kn
 }
 
 asio::awaitable<Result<std::vector<ReadObject>>> read_objects(Redis& redis,
-                                                              std::vector<ObjectKey> keys) {
+                                                              std::vector<ObjectKey> keys,
+                                                              KnownObject known) {
   std::vector<std::string> names;
+  names.reserve(keys.size());
   for (const ObjectKey& key : keys) names.push_back(keys::object(key));
-  auto values = co_await fetch(redis, names);
-  if (!values) co_return Error{values.error()};
   std::vector<ReadObject> objects(keys.size());
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const Fetched& value = (*values)[i];
-    if (value.state == Fetched::State::kUnusable) objects[i].problem = value.problem;
-    if (value.state != Fetched::State::kPresent) continue;
-    Result<v1::Object> object = decode_object(keys[i], value.bytes);
-    if (!object) {
-      objects[i].problem = object.error();
-      continue;
-    }
-    objects[i].fingerprint = fingerprint_of(value.bytes);
-    objects[i].object = std::make_shared<const v1::Object>(std::move(*object));
-  }
+  std::function<void(std::size_t, Fetched)> found = [&](std::size_t i, Fetched value) {
+    objects[i] = read_object(keys[i], std::move(value), known);
+  };
+  const Status status = co_await fetch_each(redis, std::move(names), std::move(found));
+  if (!status) co_return Error{status.error()};
   co_return objects;
 }
 

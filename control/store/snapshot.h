@@ -47,9 +47,14 @@ struct Snapshot {
   std::vector<Problem> problems;  // Keys under our prefix that are not ours.
 };
 
-// `known`: last change read of each source.
+// The object the caller has under this key, if its bytes have this fingerprint: it is not decoded
+// again.
+using KnownObject = std::function<std::shared_ptr<const v1::Object>(const ObjectKey&, std::size_t)>;
+
+// `positions`: last change read of each source. `known` may be empty.
 boost::asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis,
-                                                       std::map<std::string, Position> known);
+                                                       std::map<std::string, Position> positions,
+                                                       KnownObject known = {});
 
 // Hashes, accept keys and ledger only: for the periodic comparison.
 struct Marks {
@@ -63,6 +68,7 @@ boost::asio::awaitable<Result<Marks>> read_marks(Redis& redis, std::set<std::str
 
 // Reads and decodes values; one ReadObject per key, in their order.
 boost::asio::awaitable<Result<std::vector<ReadObject>>> read_objects(Redis& redis,
-                                                                     std::vector<ObjectKey> keys);
+                                                                     std::vector<ObjectKey> keys,
+                                                                     KnownObject known = {});
 
 }  // namespace sluice::store

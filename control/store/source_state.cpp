@@ -156,15 +156,21 @@ void SourceState::settle() {
   if (judged_.marker) base_marker_ = *judged_.marker;
 }
 
+std::shared_ptr<const v1::Object> SourceState::known(const ObjectKey& key,
+                                                     std::size_t fingerprint) {
+  const auto found = objects_.find(key);
+  if (found == objects_.end() || !found->second.object) return nullptr;
+  Known& known = found->second;
+  // After a start from disk there is no fingerprint yet.
+  if (known.fingerprint == 0) known.fingerprint = fingerprint_of(encode(*known.object));
+  return known.fingerprint == fingerprint ? known.object : nullptr;
+}
+
 void SourceState::update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer) {
   Known& known = objects_[key];
   leave(key, known);
   known.present = true;
   known.problem = value.problem;
-  // After a start from disk there is no fingerprint yet.
-  if (value.object && known.object && known.fingerprint == 0) {
-    known.fingerprint = fingerprint_of(encode(*known.object));
-  }
   const bool changed = value.object && !(known.object && known.fingerprint == value.fingerprint);
   if (changed) {
     known.fingerprint = value.fingerprint;

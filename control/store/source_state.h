@@ -46,6 +46,8 @@ class SourceState {
   void report(bool connected, const std::string& error, StoreObserver& observer);
   SourceView view(bool connected, const std::string& error) const;
   const Position& live() const { return live_; }
+  // The object as it is known, if that is what bytes of this fingerprint mean.
+  std::shared_ptr<const v1::Object> known(const ObjectKey& key, std::size_t fingerprint);
 
  private:
   struct Known {

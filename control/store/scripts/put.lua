@@ -12,11 +12,12 @@ for i = 1, objects do
   if damaged[kind] == nil then damaged[kind] = not integer('count:' .. kind) end
   if damaged[kind] then
     results[i] = redis.error_reply('DAMAGED ' .. KEYS[1] .. ' counts no number of ' .. kind)
-  elseif wrong_type(object, 'string') then
-    results[i] = redis.error_reply('WRONGTYPE ' .. object .. ' is not ours')
   else
-    local old = redis.call('GET', object)
-    if old and (old == value or ARGV[5] == 'NX') then
+    local old = redis.pcall('GET', object)
+    if type(old) == 'table' then
+      local foreign = string.find(old.err, 'WRONGTYPE', 1, true)
+      results[i] = foreign and redis.error_reply('WRONGTYPE ' .. object .. ' is not ours') or old
+    elseif old and (old == value or ARGV[5] == 'NX') then
       results[i] = 'unchanged'
     else
       record(kind, ARGV[at + 1], 'put', ARGV[at + 2], times_of(ARGV[at + 3]))

@@ -54,12 +54,12 @@ local function record(kind, name, op, uid, times)
   end
   sequence = sequence + 1
   local fields = {'source', ARGV[1], 'kind', kind, 'key', name, 'op', op, 'uid', uid,
-                  'sequence', sequence, 'incarnation', incarnation}
+                  'sequence', string.format('%d', sequence), 'incarnation', incarnation}
   if times then
     fields[#fields + 1] = 'times'
     fields[#fields + 1] = times
   end
-  entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', 65536, '*', unpack(fields))
+  entry = redis.call('XADD', KEYS[2], 'MAXLEN', '~', '65536', '*', unpack(fields))
 end
 
 -- Of a change whose event arrived then, '' if that is not known; ARGV 6: when this call was sent.
@@ -69,5 +69,5 @@ end
 
 -- After the last record.
 local function finish()
-  if incarnation then redis.call('HSET', KEYS[1], 'sequence', sequence, 'entry', entry) end
+  if incarnation then redis.call('HSET', KEYS[1], 'sequence', string.format('%d', sequence), 'entry', entry) end
 end
