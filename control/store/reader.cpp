@@ -170,18 +170,20 @@ asio::awaitable<Status> StoreReader::Impl::session() {
     const bool news = !entries->empty();
     auto again = co_await apply(std::move(*entries));
     if (!again) co_return Error{again.error()};
+    if (!*again && news) {
+      report();
+      observer_.on_synced();
+    }
     if (!*again && (marker_seen_ || steady_clock::now() >= check)) {
       check = steady_clock::now() + timing_.check;
       again = co_await compare();
       if (!again) co_return Error{again.error()};
+      if (!*again) report();
     }
     if (*again) {
       status = co_await read_all();
       if (!status) co_return status;
       check = steady_clock::now() + timing_.check;
-    } else {
-      report();
-      if (news) observer_.on_synced();
     }
   }
   co_return Error{"stopped"};
