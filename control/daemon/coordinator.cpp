@@ -18,8 +18,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto kPace = 10ms;        // From one pass to the next, at least.
-constexpr auto kIdle = 1s;          // Between passes with nothing to do.
+constexpr auto kPace = 10ms;  // From one pass to the next, at least.
+constexpr auto kIdle = 1s;    // Between passes with nothing to do.
+constexpr auto kPlanPatience = 1s;
 constexpr auto kLeadInterval = 2s;  // A third of the lease.
 constexpr auto kGatewaysInterval = 2s;
 constexpr auto kReseedInterval = 2s;
@@ -146,13 +147,14 @@ Coordinator::Clock::duration Coordinator::idle_time() const {
   const auto now = Clock::now();
   Clock::duration left = kIdle;
   const bool due = own_due_.any() || (lead_.leading() && merge_due_.any());
-  if (due && reader_.read_once()) left = status_at_ + kStatusInterval - now;
+  if (due && reader_.read_once()) left = next_statuses() - now;
   if (requests_dirty_) left = std::min(left, next_requests() - now);
   return std::clamp<Clock::duration>(left, Clock::duration::zero(), kIdle);
 }
 
 awaitable<Status> Coordinator::pass() {
   passed_at_ = Clock::now();
+  plan_what_waits();
   if (reconciler_.refresh()) programmer_.wake();
   if (Status s = co_await hold_lead(); !s) co_return s;
   if (Status s = co_await refresh_ledger(); !s) co_return s;
@@ -167,6 +169,19 @@ awaitable<Status> Coordinator::pass() {
   if (Status s = co_await allocate(); !s) co_return s;
   if (Status s = co_await write_presence(); !s) co_return s;
   co_return co_await write_statuses();
+}
+
+// A source that takes long to come in gets plans without what is missing, so that this is told.
+void Coordinator::plan_what_waits() {
+  if (!reconciler_.plans_wait()) {
+    plans_wait_since_.reset();
+  } else if (!plans_wait_since_) {
+    plans_wait_since_ = passed_at_;
+  } else if (passed_at_ - *plans_wait_since_ >= kPlanPatience) {
+    plans_wait_since_.reset();
+    reconciler_.plan_waiting();
+    programmer_.wake();
+  }
 }
 
 awaitable<Status> Coordinator::hold_lead() {

@@ -107,6 +107,8 @@ class Coordinator {
   std::vector<ServiceKey> next_to_compare();
   v1::ServiceStatus own_status(const ServicePlan& plan) const;
   Clock::duration idle_time() const;
+  void plan_what_waits();
+  Clock::time_point next_statuses() const;
   Clock::time_point next_requests() const { return allocate_at_ + 5 * allocation_took_; }
   v1::GatewayPresence presence() const;
   bool withdrawn_everywhere(const IpAddress& address) const;
@@ -140,6 +142,8 @@ class Coordinator {
   std::chrono::system_clock::time_point failed_at_{};
   std::uint64_t noted_seed_ = 0;  // That the others here have been told of.
   std::optional<Clock::time_point> rebuild_since_;
+  // Since when plans of a source that comes in wait; and since when statuses are due.
+  std::optional<Clock::time_point> plans_wait_since_, statuses_due_since_;
   std::string presence_written_;
   std::vector<store::Gateway> gateways_;
   // By the last allocate().

@@ -2,8 +2,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <iterator>
 #include <utility>
 
 #include "control/daemon/coordinator.h"
@@ -20,7 +20,8 @@ constexpr auto kPresenceInterval = 2s;  // Of a time to live of fifteen.
 constexpr auto kCompareInterval = 2s;   // The other gateways' statuses change unannounced.
 
 constexpr auto kPresenceLook = 500ms;
-constexpr std::size_t kChunk = 256;      // Statuses at a time; others get their turn in between.
+constexpr auto kStatusPatience = 2s;  // With many statuses while the dataplane is being programmed.
+constexpr std::size_t kChunk = 256;   // Statuses at a time; others get their turn in between.
 constexpr std::size_t kCompared = 1000;  // Services with the other gateways at a time.
 
 store::StatusKey status_key(const ServiceKey& key) {
@@ -98,6 +99,7 @@ void Coordinator::gather_changes() {
   Programmer::Changes changes = programmer_.take_changes();
   own_due_.all = own_due_.all || changes.all;
   own_due_.services.merge(changes.services);
+  if (own_due_.any() && !statuses_due_since_) statuses_due_since_ = Clock::now();
   std::vector<std::string> alive;
   for (const store::Gateway& gateway : gateways_)
     if (gateway.alive && gateway.name != options_.gateway) alive.push_back(gateway.name);
@@ -106,10 +108,19 @@ void Coordinator::gather_changes() {
   merge_due_.all = true;
 }
 
+// Many at once wait a while if what they tell is not settled: changes of what is served go first.
+Coordinator::Clock::time_point Coordinator::next_statuses() const {
+  const auto next = status_at_ + kStatusInterval;
+  const bool many = own_due_.all || own_due_.services.size() > kChunk;
+  if (!many || !programmer_.busy() || !statuses_due_since_) return next;
+  return std::max(next, *statuses_due_since_ + kStatusPatience);
+}
+
+// Some at a time: grants, presence and the lead do not wait for all of them.
 awaitable<Status> Coordinator::write_statuses() {
   gather_changes();
   const auto now = Clock::now();
-  if (!reader_.read_once() || now - status_at_ < kStatusInterval) co_return Ok{};
+  if (!reader_.read_once() || now < next_statuses()) co_return Ok{};
   if (!own_recalled_) {
     // The transition times of the last process, so that a restart does not make conditions look
     // new.
@@ -118,49 +129,44 @@ awaitable<Status> Coordinator::write_statuses() {
     if (Status s = co_await own_writer_.recall(std::move(services)); !s) co_return s;
     own_recalled_ = true;
   }
-  status_at_ = now;
-  if (own_due_.any()) {
-    if (Status s = co_await write_own(); !s) co_return s;
+  if (Status s = co_await write_own(); !s) co_return s;
+  if (lead_.leading()) {
+    if (Status s = co_await merge(); !s) co_return s;
   }
-  if (!lead_.leading()) co_return Ok{};
-  co_return co_await merge();
+  if (own_due_.any()) co_return Ok{};
+  statuses_due_since_.reset();
+  if (!lead_.leading() || !merge_due_.any()) status_at_ = now;
+  co_return Ok{};
 }
 
-// What is due when a write fails stays due, with all others that were.
+// What is due when a write fails stays due.
 awaitable<Status> Coordinator::write_own() {
-  std::set<ServiceKey> services = std::exchange(own_due_.services, {});
   if (std::exchange(own_due_.all, false)) {
     merge_due_.all = true;
-    for (const auto& [key, plan] : reconciler_.plans()) services.insert(key);
+    for (const auto& [key, plan] : reconciler_.plans()) own_due_.services.insert(key);
     for (store::StatusKey& key : own_writer_.services())
-      services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
+      own_due_.services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
   }
-  while (!services.empty() && !stopping_) {
-    std::vector<v1::ServiceStatus> statuses;
-    std::vector<store::StatusKey> gone;
-    std::set<ServiceKey> chunk;
-    while (!services.empty() && chunk.size() < kChunk)
-      chunk.insert(services.extract(services.begin()));
-    for (const ServiceKey& key : chunk) {
-      const auto plan = reconciler_.plans().find(key);
-      // Of a Service that wants externalIPs alone, none of them ours, there is nothing to say.
-      if (plan == reconciler_.plans().end() ||
-          (!plan->second.request.load_balancer && !allocated_.contains(key))) {
-        gone.push_back(status_key(key));
-      } else {
-        statuses.push_back(own_status(plan->second));
-      }
+  if (own_due_.services.empty()) co_return Ok{};
+  std::vector<v1::ServiceStatus> statuses;
+  std::vector<store::StatusKey> gone;
+  std::set<ServiceKey> chunk;
+  while (!own_due_.services.empty() && chunk.size() < kChunk)
+    chunk.insert(own_due_.services.extract(own_due_.services.begin()));
+  for (const ServiceKey& key : chunk) {
+    const auto plan = reconciler_.plans().find(key);
+    // Of a Service that wants externalIPs alone, none of them ours, there is nothing to say.
+    if (plan == reconciler_.plans().end() ||
+        (!plan->second.request.load_balancer && !allocated_.contains(key))) {
+      gone.push_back(status_key(key));
+    } else {
+      statuses.push_back(own_status(plan->second));
     }
-    const Status status = co_await own_writer_.update(std::move(statuses), std::move(gone));
-    merge_due_.services.insert(chunk.begin(), chunk.end());
-    if (!status) {
-      own_due_.services.merge(chunk);
-      own_due_.services.merge(services);
-      co_return status;
-    }
-    co_await boost::asio::post(redis_.executor(), boost::asio::use_awaitable);
   }
-  co_return Ok{};
+  const Status status = co_await own_writer_.update(std::move(statuses), std::move(gone));
+  merge_due_.services.insert(chunk.begin(), chunk.end());
+  if (!status) own_due_.services.merge(chunk);
+  co_return status;
 }
 
 // The next Services in order, all in turn: what the other gateways say of them may have changed.
@@ -185,25 +191,25 @@ awaitable<Status> Coordinator::merge() {
     compare_at_ = now;
     for (ServiceKey& key : next_to_compare()) merge_due_.services.insert(std::move(key));
   }
-  std::set<ServiceKey> services = std::exchange(merge_due_.services, {});
   if (std::exchange(merge_due_.all, false)) {
-    for (const auto& [key, plan] : reconciler_.plans()) services.insert(key);
+    for (const auto& [key, plan] : reconciler_.plans()) merge_due_.services.insert(key);
     for (store::StatusKey& key : merged_writer_.services())
-      services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
+      merge_due_.services.insert({std::move(key.source), std::move(key.ns), std::move(key.name)});
   }
-  while (!services.empty() && !stopping_) {
-    std::vector<ServiceKey> chunk;
-    while (!services.empty() && chunk.size() < kChunk)
-      chunk.push_back(std::move(services.extract(services.begin()).value()));
-    const Status status = co_await merge_some(chunk);
-    if (!status) {
-      merge_due_.services.insert(chunk.begin(), chunk.end());
-      merge_due_.services.merge(services);
-      co_return status;
-    }
-    co_await boost::asio::post(redis_.executor(), boost::asio::use_awaitable);
+  // Without an own status there is nothing to merge: it comes first.
+  if (own_due_.all || own_due_.services.size() > kChunk) co_return Ok{};
+  std::vector<ServiceKey> chunk;
+  for (auto at = merge_due_.services.begin();
+       at != merge_due_.services.end() && chunk.size() < kChunk;) {
+    const auto next = std::next(at);
+    if (!own_due_.services.contains(*at))
+      chunk.push_back(std::move(merge_due_.services.extract(at).value()));
+    at = next;
   }
-  co_return Ok{};
+  if (chunk.empty()) co_return Ok{};
+  const Status status = co_await merge_some(chunk);
+  if (!status) merge_due_.services.insert(chunk.begin(), chunk.end());
+  co_return status;
 }
 
 awaitable<Status> Coordinator::merge_some(std::vector<ServiceKey> services) {

@@ -161,12 +161,14 @@ void Programmer::note_concluded() {
 
 awaitable<void> Programmer::program() {
   dirty_ = false;
+  programming_ = true;
   latency_.begin();
   const std::uint64_t generation = std::max(last_generation_, link_.generation()) + 1;
   co_await update(generation);
   if (stopping_) co_return;
   const auto done = co_await link_.program(reconciler_.desired(), generation, hooks_.maglev_seed());
   polled_ = Clock::now();
+  programming_ = false;
   if (done) {
     note_success(*done, generation);
   } else if (link_.up()) {

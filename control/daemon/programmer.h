@@ -67,6 +67,8 @@ class Programmer {
   bool connected() const { return link_.up(); }
   bool tried() const { return tried_; }  // To connect, whatever came of it.
   const DataplaneLink& link() const { return link_; }
+  // More is wanted than the dataplane has been told.
+  bool busy() const { return dirty_ || programming_; }
   ProgramState state() const { return {link_.up(), error_, hooks_.maglev_seed() != 0}; }
   // Null: the Service is not wanted, or was not worked out yet.
   const ServiceOutcome* outcome(const ServiceKey& service) const {
@@ -113,7 +115,7 @@ class Programmer {
   Backoff reconnect_, retry_;
   LogLimiter connect_log_{1}, refusal_log_, programmed_log_{10, std::chrono::seconds(1)};
   boost::asio::steady_timer pace_;
-  bool stopping_ = false, dirty_ = true, tried_ = false, programmed_ = false;
+  bool stopping_ = false, dirty_ = true, tried_ = false, programming_ = false, programmed_ = false;
   Clock::time_point connect_at_{}, retry_at_{}, polled_{}, begun_{};
   std::uint64_t last_generation_ = 0;
   std::string error_ = "not connected yet";

@@ -1,6 +1,7 @@
 #include "control/daemon/reconciler.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,22 @@ void Reconciler::dataplane_changed() {
   desired_.compare_all();
 }
 
+void Reconciler::note_arrivals() {
+  for (const std::string& source : model_.sources())
+    if (model_.complete(source, v1::KIND_SERVICE) &&
+        model_.complete(source, v1::KIND_ENDPOINT_SLICE))
+      arrived_.insert(source);
+}
+
+void Reconciler::plan_all(std::set<ServiceKey> changed) {
+  for (const ServiceKey& key : changed) plan(key);
+  concluded_.merge(changed);
+}
+
+void Reconciler::plan_waiting() {
+  plan_all(std::exchange(waiting_, {}));
+}
+
 bool Reconciler::refresh() {
   std::set<ServiceKey> changed = model_.take_changed();
   bool everything = model_.take_completeness_changed();
@@ -52,8 +69,15 @@ bool Reconciler::refresh() {
   if (everything) {
     desired_.touch_all();
     requests_changed_ = true;
+    note_arrivals();
+    changed.merge(waiting_);
+    waiting_.clear();
   }
-  for (const ServiceKey& key : changed) plan(key);
+  for (auto at = changed.begin(); at != changed.end();) {
+    const auto next = std::next(at);
+    if (!arrived_.contains(at->source)) waiting_.insert(changed.extract(at));
+    at = next;
+  }
   const bool pools_changed = model_.take_pools_changed();
   if (pools_changed) refresh_pools();
   const bool namespaces_changed = model_.take_namespaces_changed();
@@ -62,7 +86,7 @@ bool Reconciler::refresh() {
   for (const auto& [source, name] : nodes) desired_.touch_node(source, name);
   const bool any =
       everything || pools_changed || namespaces_changed || !nodes.empty() || !changed.empty();
-  concluded_.merge(changed);
+  plan_all(std::move(changed));
   return any;
 }
 

@@ -37,8 +37,12 @@ class Reconciler {
   void dataplane_changed();
 
   // Plans the Services anew whose inputs changed. True if anything changed that decides what is
-  // wanted.
+  // wanted. Services of a source that comes in for the first time wait until it is complete, since
+  // each of its objects would plan them anew and none of them can be served before.
   bool refresh();
+  bool plans_wait() const { return !waiting_.empty(); }
+  // Plans those too, so that their conditions tell what is missing.
+  void plan_waiting();
   // Something changed that decides who gets which address, since the last call.
   bool take_requests_changed() { return std::exchange(requests_changed_, false); }
   const std::map<ServiceKey, ServicePlan>& plans() const { return plans_; }
@@ -71,6 +75,8 @@ class Reconciler {
 
  private:
   void plan(const ServiceKey& key);
+  void plan_all(std::set<ServiceKey> changed);
+  void note_arrivals();
   bool concerns_grants(const AddressRequest& before, const AddressRequest& after) const;
   void refresh_pools();
   DesiredInputs inputs(const Serving& serving) const;
@@ -81,6 +87,8 @@ class Reconciler {
   std::map<ServiceKey, ServicePlan> plans_;  // Of wanted Services.
   std::map<std::string, ObjectPointer> pools_;
   DesiredState desired_;
+  std::set<std::string> arrived_;  // Sources that were complete once.
+  std::set<ServiceKey> waiting_;   // Changed, of other sources.
   std::set<ServiceKey> concluded_;
   std::uint64_t planned_ = 0;
   bool replan_all_ = false, requests_changed_ = true;

@@ -232,6 +232,7 @@ class Churn {
     anew.set_ledger(&ledger_);
     IdAllocator ids = ids_;
     anew.refresh();
+    anew.plan_waiting();
     anew.update(serving, &ids);
     const DataplaneState is = reconciler_.desired().state(), should = anew.desired().state();
     const Difference wrong = difference(should, is);
