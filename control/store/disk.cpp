@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
-#include <boost/crc.hpp>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -39,10 +39,9 @@ Error failed(const std::string& what, const std::string& path) {
   return Error{"cannot " + what + " " + path + ": " + std::strerror(errno)};
 }
 
-std::uint32_t checksum(std::string_view bytes) {
-  boost::crc_32_type crc;
-  crc.process_bytes(bytes.data(), bytes.size());
-  return crc.checksum();
+std::uint32_t checksum(std::string_view bytes, std::uint32_t before = 0) {
+  return static_cast<std::uint32_t>(
+      ::crc32_z(before, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 void append_little_endian(std::uint64_t value, int bytes, std::string* out) {
@@ -98,7 +97,7 @@ class Writer {
     flush(0);
     std::string head(kMagic);
     append_little_endian(written_, 8, &head);
-    append_little_endian(crc_.checksum(), 4, &head);
+    append_little_endian(crc_, 4, &head);
     return good_ && written_ == size &&
            ::pwrite(file_, head.data(), head.size(), 0) == static_cast<ssize_t>(head.size());
   }
@@ -108,7 +107,7 @@ class Writer {
 
   void flush(std::size_t from) {
     if (block_.size() < from) return;
-    crc_.process_bytes(block_.data(), block_.size());
+    crc_ = checksum(block_, crc_);
     written_ += block_.size();
     good_ = good_ && write_all(file_, block_);
     block_.clear();
@@ -118,7 +117,7 @@ class Writer {
   bool good_ = true;
   std::string block_;
   std::size_t written_ = 0;
-  boost::crc_32_type crc_;
+  std::uint32_t crc_ = 0;
 };
 
 // An element of a repeated message with its tag (of fields below 16) and length.
