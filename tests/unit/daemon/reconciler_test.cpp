@@ -408,5 +408,46 @@ TEST_F(ReconcilerTest, AChangeCostsItsOwnService) {
   EXPECT_TRUE(reconciler.take_requests_changed());
 }
 
+// What comes in piece by piece is planned once it is there, and what takes long is not kept secret.
+TEST_F(ReconcilerTest, ASourceThatComesInIsPlannedOnce) {
+  const auto key = [](const v1::Object& object) { return key_of("cluster", object); };
+  const auto add = [&](v1::Object object) {
+    const ObjectKey at = key(object);
+    reconciler.model().upsert(at, std::make_shared<const v1::Object>(std::move(object)));
+    return reconciler.refresh();
+  };
+  const auto complete = [&](v1::Kind kind, bool yes) {
+    reconciler.model().set_complete("cluster", kind, yes);
+    reconciler.refresh();
+  };
+  reconciler.refresh();
+  EXPECT_FALSE(add(service_object("s")));
+  EXPECT_FALSE(add(service_object("left")));
+  EXPECT_FALSE(add(slice_object("s", 3)));
+  EXPECT_EQ(reconciler.planned(), 0u);
+  EXPECT_TRUE(reconciler.plans_wait());
+  reconciler.plan_waiting();
+  EXPECT_FALSE(reconciler.plans_wait());
+  EXPECT_EQ(reconciler.planned(), 2u);
+  ASSERT_EQ(reconciler.plans().size(), 2u);
+  EXPECT_FALSE(reconciler.plans().begin()->second.known);
+
+  add(slice_object("s", 4));
+  reconciler.model().remove(key(service_object("left")));
+  complete(v1::KIND_SERVICE, true);
+  EXPECT_TRUE(reconciler.plans_wait());
+  EXPECT_EQ(reconciler.planned(), 2u);
+  complete(v1::KIND_ENDPOINT_SLICE, true);
+  EXPECT_FALSE(reconciler.plans_wait());
+  ASSERT_EQ(reconciler.plans().size(), 1u);
+  EXPECT_TRUE(reconciler.plans().begin()->second.known);
+  EXPECT_EQ(reconciler.planned(), 4u);  // And the one that is gone.
+
+  // Known once, changes of it are followed even while parts of it are in doubt.
+  complete(v1::KIND_ENDPOINT_SLICE, false);
+  EXPECT_TRUE(add(slice_object("s", 5)));
+  EXPECT_FALSE(reconciler.plans_wait());
+}
+
 }  // namespace
 }  // namespace sluice
