@@ -188,12 +188,20 @@ class Allocator {
     problems->insert(problems->end(), refused.begin(), refused.end());
   }
 
+  // As an external address it stays if the operator lets it.
   void give_up(const IpAddress& address, const AddressRequest& request) {
     if (contains(request.external_ips, address)) {
-      draft_.grant(address, draft_.pool_of(address), request, true);
-    } else {
-      draft_.release(address, request.service);
+      Found found = choice_.pool_for(address, request, true);
+      if (std::holds_alternative<Choice>(found)) {
+        draft_.grant(address, draft_.pool_of(address), request, true);
+        return;
+      }
+      Refusal& refusal = std::get<Refusal>(found);
+      const bool waits = refusal.reason == "NamespaceUnknown";
+      external_refusals_[request.service].push_back(std::move(refusal));
+      if (waits) return;
     }
+    draft_.release(address, request.service);
   }
 
   void serve_external(const AddressRequest& request) {

@@ -332,6 +332,23 @@ TEST(ExternalIPs, OneAddressCanBeBoth) {
   EXPECT_THAT(world.allocation.writes, IsEmpty());
 }
 
+TEST(ExternalIPs, AnAddressOfItsOwnBecomesOneOnlyWhereThePoolAllows) {
+  World world;
+  world.apply(pool("p", "192.0.2.0/24") +
+              service("a", {.spec = "type: LoadBalancer, loadBalancerIP: 192.0.2.5, "
+                                    "externalIPs: [192.0.2.5]"}));
+  world.step();
+  EXPECT_EQ(world.condition("a"), "True Allocated: 192.0.2.5");
+  world.apply(service("a", {.spec = "type: ClusterIP, externalIPs: [192.0.2.5]"}));
+  world.step();
+  EXPECT_THAT(world.condition("a"), StartsWith("False AddressNotAllowed: 192.0.2.5"));
+  EXPECT_EQ(world.vip("192.0.2.5", 80), nullptr);
+  EXPECT_EQ(world.ledger.begin()->second.holders_size(), 0);
+  world.step();
+  EXPECT_THAT(world.condition("a"), StartsWith("False AddressNotAllowed: 192.0.2.5"));
+  EXPECT_THAT(world.allocation.writes, IsEmpty());
+}
+
 TEST(DualStack, PreferringTwoWarnsOfOne) {
   World world;
   world.apply(pool("p", "192.0.2.0/24") +
