@@ -1,6 +1,5 @@
 #include "control/store/objects.h"
 
-#include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
@@ -19,9 +18,6 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kBatchKeys = 256;  // Values asked for at once.
-// Memory a decoded message takes, from its size encoded: most fit the first block of their arena.
-constexpr std::size_t kArenaHead = 512;
-constexpr std::size_t kArenaFactor = 5;
 
 Fetched take(RedisValue& reply, std::size_t max_bytes) {
   Fetched value;
@@ -36,21 +32,6 @@ Fetched take(RedisValue& reply, std::size_t max_bytes) {
     value.bytes = std::move(reply.text);
   }
   return value;
-}
-
-Status parse_object(const ObjectKey& key, const std::string& bytes, v1::Object* object) {
-  if (!object->ParseFromString(bytes)) return Error{"its value is not an Object message"};
-  if (object->header().major() != kMajor) {
-    return Error{"its value has layout version " + std::to_string(object->header().major()) + "." +
-                 std::to_string(object->header().minor()) + " (written by \"" +
-                 object->header().writer() + "\"); this program reads " + std::to_string(kMajor) +
-                 ".x: upgrade it"};
-  }
-  if (metadata_of(*object) == nullptr) return Error{"its value has no object in it"};
-  if (key_of(key.source, *object) != key) {
-    return Error{"its value is " + key_of(key.source, *object).text() + ", not what its key names"};
-  }
-  return Ok{};
 }
 
 }  // namespace
@@ -87,25 +68,18 @@ std::string encode_stamped(const v1::Object& object, const std::string& writer) 
 
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes) {
   v1::Object object;
-  const Status parsed = parse_object(key, bytes, &object);
-  if (!parsed) return Error{parsed.error()};
+  if (!object.ParseFromString(bytes)) return Error{"its value is not an Object message"};
+  if (object.header().major() != kMajor) {
+    return Error{"its value has layout version " + std::to_string(object.header().major()) + "." +
+                 std::to_string(object.header().minor()) + " (written by \"" +
+                 object.header().writer() + "\"); this program reads " + std::to_string(kMajor) +
+                 ".x: upgrade it"};
+  }
+  if (metadata_of(object) == nullptr) return Error{"its value has no object in it"};
+  if (key_of(key.source, object) != key) {
+    return Error{"its value is " + key_of(key.source, object).text() + ", not what its key names"};
+  }
   return object;
-}
-
-Result<std::shared_ptr<const v1::Object>> decode_shared_object(const ObjectKey& key,
-                                                               const std::string& bytes) {
-  struct Block {
-    explicit Block(const google::protobuf::ArenaOptions& options) : arena(options) {}
-    google::protobuf::Arena arena;
-  };
-  google::protobuf::ArenaOptions options;
-  options.start_block_size = kArenaHead + kArenaFactor * bytes.size();
-  options.max_block_size = std::max(options.start_block_size, options.max_block_size);
-  const auto block = std::make_shared<Block>(options);
-  auto* object = google::protobuf::Arena::CreateMessage<v1::Object>(&block->arena);
-  const Status parsed = parse_object(key, bytes, object);
-  if (!parsed) return Error{parsed.error()};
-  return std::shared_ptr<const v1::Object>(block, object);
 }
 
 asio::awaitable<Status> fetch_each(Redis& redis, std::vector<std::string> keys,

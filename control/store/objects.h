@@ -44,9 +44,6 @@ std::string encode(const google::protobuf::MessageLite& message);
 std::string encode_stamped(const v1::Object& object, const std::string& writer);
 // Checks size, version, and that the object is the one `key` names.
 Result<v1::Object> decode_object(const ObjectKey& key, const std::string& bytes);
-// The same, with all its parts in one piece of memory: for objects that are kept, and only read.
-Result<std::shared_ptr<const v1::Object>> decode_shared_object(const ObjectKey& key,
-                                                               const std::string& bytes);
 
 struct Fetched {
   enum class State { kPresent, kAbsent, kUnusable };

@@ -257,9 +257,9 @@ ReadObject read_object(const ObjectKey& key, Fetched value, const KnownObject& k
   read.fingerprint = fingerprint_of(value.bytes);
   if (known) read.object = known(key, read.fingerprint);
   if (read.object) return read;
-  auto object = decode_shared_object(key, value.bytes);
+  Result<v1::Object> object = decode_object(key, value.bytes);
   if (object) {
-    read.object = std::move(*object);
+    read.object = std::make_shared<const v1::Object>(std::move(*object));
   } else {
     read.problem = object.error();
   }
