@@ -53,6 +53,8 @@ void Coordinator::note_allocation(std::map<ServiceKey, v1::Condition> allocated,
 
 // Every gateway decides, to tell why a Service has no address; the leading one alone writes.
 awaitable<Status> Coordinator::allocate() {
+  // Nothing is written before, neither grants nor what statuses say of them.
+  if (!reader_.read_once()) co_return Ok{};
   const auto now = Clock::now();
   reconciler_.refresh();
   requests_dirty_ = reconciler_.take_requests_changed() || requests_dirty_;
@@ -71,8 +73,8 @@ awaitable<Status> Coordinator::allocate() {
        [this](const IpAddress& address) { return withdrawn_everywhere(address); }});
   allocation_took_ = Clock::now() - now;
   note_allocation(std::move(decided.conditions), std::move(decided.warnings));
-  const bool may_write = lead_.leading() && ledger_.state() == store::LedgerState::kReady &&
-                         reader_.read_once() && reader_.connected();
+  const bool may_write =
+      lead_.leading() && ledger_.state() == store::LedgerState::kReady && reader_.connected();
   if (decided.writes.empty()) co_return Ok{};
   if (!may_write) {
     allocation_waits_ = true;

@@ -183,7 +183,15 @@ v1::Ids IdAllocator::save() const {
   return ids;
 }
 
+// Growing step by step would hash every owner's text again each time.
+void IdAllocator::Space::reserve(std::size_t ids) {
+  ids_.reserve(ids);
+  keys_.reserve(ids);
+}
+
 void IdAllocator::adopt(const DataplaneState& reported) {
+  vips_.reserve(reported.vips.size());
+  backends_.reserve(reported.backends.size());
   v1::Backend backend;
   for (const auto& [name, vip] : reported.vips) {
     vips_.insert(vip_text(name.address, name.protocol), vip->id());

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -69,6 +70,7 @@ class IdAllocator {
   };
   class Space {
    public:
+    void reserve(std::size_t ids);
     void insert(std::string_view key, std::uint32_t id);
     void retire(std::uint32_t id, Retired retired);
     std::uint32_t get(std::string_view key, std::uint32_t limit);  // 0: none is free.
