@@ -52,6 +52,8 @@ class Input {
   std::string_view rest_;
 };
 
+void run(Input input);  // One input: of the fuzzers that entry.cpp is linked to.
+
 // The writing side of word() and a counted take(), for seeds.
 inline void put_word(std::string& out, std::size_t value) {
   out.push_back(static_cast<char>(value >> 8));

@@ -1,8 +1,6 @@
 // Fuzzes what comes from a Kubernetes API server: lists, watches, single objects, Statuses, Leases,
 // alone or as the body of an HTTP answer. Input: one byte, what it is (2 bits), which kind (2 bits)
 // and whether HTTP is around it; one byte, the size of the pieces the bytes after it arrive in.
-#include <google/protobuf/stubs/logging.h>
-
 #include <array>
 #include <memory>
 #include <optional>
@@ -167,6 +165,8 @@ std::optional<std::string> check_answer(Input input, std::size_t piece) {
   return body;
 }
 
+}  // namespace
+
 void run(Input input) {
   const std::uint8_t what = input.byte();
   const std::size_t piece = input.byte() + std::size_t{1};
@@ -192,15 +192,4 @@ void run(Input input) {
   }
 }
 
-}  // namespace
 }  // namespace sluice::fuzz
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  google::protobuf::SetLogHandler(nullptr);
-  return 0;
-}
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  sluice::fuzz::run({data, size});
-  return 0;
-}

@@ -2,8 +2,6 @@
 // are complete or not, and records of the ledger; whatever they are, what is wanted of the
 // dataplane must hold together, and must not depend on the way it came about. Input: steps of one
 // byte (what: 3 bits; of a cluster instead of manual: 1 bit) and counted bytes, an encoded message.
-#include <google/protobuf/stubs/logging.h>
-
 #include <array>
 #include <map>
 #include <memory>
@@ -209,6 +207,8 @@ class World {
   std::uint64_t generation_ = 0;
 };
 
+}  // namespace
+
 void run(Input input) {
   World world;
   for (int steps = 0; !input.empty() && steps < kMaxSteps; ++steps) {
@@ -218,15 +218,4 @@ void run(Input input) {
   world.settle(true);
 }
 
-}  // namespace
 }  // namespace sluice::fuzz
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  google::protobuf::SetLogHandler(nullptr);
-  return 0;
-}
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  sluice::fuzz::run({data, size});
-  return 0;
-}

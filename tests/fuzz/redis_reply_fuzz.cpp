@@ -1,7 +1,5 @@
 // Fuzzes what comes from Redis: replies, stream entries, source hashes with their markers, key
 // names and object values. Input: one byte, the size of the pieces the bytes after it arrive in.
-#include <google/protobuf/stubs/logging.h>
-
 #include <string>
 #include <vector>
 
@@ -77,6 +75,8 @@ void check(const RedisValue& value) {
   check_objects(value);
 }
 
+}  // namespace
+
 void run(Input input) {
   store::ReplyParser parser(kMaxBytes, kMaxElements);
   const std::size_t piece = input.byte() + std::size_t{1};
@@ -91,15 +91,4 @@ void run(Input input) {
   }
 }
 
-}  // namespace
 }  // namespace sluice::fuzz
-
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  google::protobuf::SetLogHandler(nullptr);
-  return 0;
-}
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  sluice::fuzz::run({data, size});
-  return 0;
-}
