@@ -48,6 +48,7 @@ class Churn:
         self.api = Api(where["plain"])
         self.cluster = Cluster(self.api, self.options.seed)
         self.cluster.anchors(ANCHORS)
+        self.cluster.large()
         self.bed.sluice("apply", "-f", "-", text=pools.manifests())
         for name in self.gateways:
             self.bed.start_dataplane(name)

@@ -40,6 +40,15 @@ class Cluster:
             endpoints = [self._endpoint(f"10.250.{number}.{i + 1}") for i in range(3)]
             self._slice("anchors", f"{name}-a", name, uid, "IPv4", endpoints, [port])
 
+    def large(self, endpoints=1010):
+        """A Service with so many endpoints that its controller makes eleven slices of them."""
+        uid = self._make("red", "large", {"type": "LoadBalancer", "ports": [self._port(PORTS[0])]})
+        for first in range(0, endpoints, 100):
+            some = [{"addresses": [f"10.249.{n // 250}.{n % 250 + 1}"], "nodeName": f"node-{n % 4}",
+                     "conditions": {"ready": n % 7 != 0, "serving": True, "terminating": False}}
+                    for n in range(first, min(first + 100, endpoints))]
+            self._slice("red", f"large-{first}", "large", uid, "IPv4", some, [PORTS[0]])
+
     def _namespace(self, name, first=True):
         if first:
             self.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": {"team": name}}})
