@@ -307,5 +307,21 @@ TEST(AddressRange, SparesTheEndsOfPrefixes) {
   EXPECT_EQ(ends("2001:db8::/127"), "2001:db8:: 2001:db8::1 2");
 }
 
+TEST(Allocation, AClockThatWentBackDoesNotHoldAddressesForEver) {
+  World world;
+  world.apply(pool("p", "192.0.2.1") + service("a"));
+  world.now_unix_ms = 1'000'000'000;
+  world.step();
+  world.remove(v1::KIND_SERVICE, "a");
+  world.step();
+  world.now_unix_ms = 5'000'000;
+  world.apply(service("b"));
+  world.step();
+  EXPECT_THAT(world.condition("b"), StartsWith("False PoolExhausted"));
+  world.now_unix_ms += 60'000;
+  world.step();
+  EXPECT_EQ(world.condition("b"), "True Allocated: 192.0.2.1");
+}
+
 }  // namespace
 }  // namespace sluice
