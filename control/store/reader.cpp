@@ -6,6 +6,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -76,6 +77,7 @@ class StoreReader::Impl {
   bool read_once_ = false;
   bool stopping_ = false;
   steady_clock::time_point last_read_{};
+  std::optional<steady_clock::time_point> whole_at_;  // When all values are still to be read.
   std::minstd_rand random_{std::random_device{}()};
 };
 
@@ -180,7 +182,7 @@ asio::awaitable<Status> StoreReader::Impl::session() {
       if (!again) co_return Error{again.error()};
       if (!*again) report();
     }
-    if (*again) {
+    if (*again || (whole_at_ && steady_clock::now() >= *whole_at_)) {
       status = co_await read_all();
       if (!status) co_return status;
       check = steady_clock::now() + timing_.check;
@@ -192,15 +194,21 @@ asio::awaitable<Status> StoreReader::Impl::session() {
 asio::awaitable<Status> StoreReader::Impl::read_all() {
   if (steady_clock::now() - last_read_ < kBetweenReads) co_await pause(kBetweenReads);
   last_read_ = steady_clock::now();
-  std::map<std::string, Position> known;
-  for (const auto& [name, state] : sources_) known[name] = state.live();
-  KnownObject known_object = [this](const ObjectKey& key, std::size_t fingerprint) {
+  Earlier earlier;
+  for (const auto& [name, state] : sources_) {
+    earlier.positions[name] = state.live();
+    if (state.exact()) earlier.exact.insert(name);
+  }
+  earlier.known = [this](const ObjectKey& key, std::size_t fingerprint) {
     const auto found = sources_.find(key.source);
     return found == sources_.end() ? nullptr : found->second.known(key, fingerprint);
   };
-  auto snapshot = co_await read_snapshot(commands_, std::move(known), std::move(known_object));
+  earlier.object = [this](const ObjectKey& key) { return source(key.source).object(key); };
+  auto snapshot = co_await read_snapshot(commands_, std::move(earlier));
   if (!snapshot) co_return Error{snapshot.error()};
   marker_seen_ = false;
+  whole_at_.reset();
+  if (!snapshot->whole) whole_at_ = steady_clock::now() + timing_.whole;
   stream_id_ = snapshot->stream_id;
   replication_id_ = snapshot->replication_id;
   for (const auto& [name, read] : snapshot->sources) source(name).take(read, observer_);

@@ -1,7 +1,9 @@
 // StoreReader: follows everything the sources publish, and says what is true of it.
 // Purpose: the only way objects get from Redis into control's model. Reads markers and objects,
 // then the stream of changes; a gap, a step back, another incarnation or a marker that disagrees
-// (compared every five seconds) means reading everything again. An object leaves only by an
+// (compared every five seconds) means reading everything again. A start from a disk whose state
+// Redis passed through reads what changed since, and all values ten seconds later, when there is
+// time: what was changed past our scripts is found then. An object leaves only by an
 // explicit delete in gap-free order, or by proven absence; everything else that is missing or
 // unreadable is held at its last good state and reported (proto/README.md). Ownership: the observer
 // must outlive the reader, the reader its run(). Thread: the executor's, one. Errors: none come out
@@ -75,6 +77,7 @@ struct ReaderTiming {
   std::chrono::milliseconds block{1000};         // A blocking read of the stream, at most.
   std::chrono::milliseconds first_backoff{100};  // Doubled up to the next, with jitter.
   std::chrono::milliseconds last_backoff{5000};
+  std::chrono::milliseconds whole{10000};  // After a start that read changes alone: all values.
 };
 
 class StoreReader {

@@ -38,8 +38,8 @@ RedisCommand ledger_command() {
 
 class SnapshotReader {
  public:
-  SnapshotReader(Redis& redis, std::map<std::string, Position> known, KnownObject objects)
-      : redis_(redis), known_(std::move(known)), known_objects_(std::move(objects)) {}
+  SnapshotReader(Redis& redis, Earlier earlier)
+      : redis_(redis), earlier_(std::move(earlier)), known_(earlier_.positions) {}
 
   asio::awaitable<Result<Snapshot>> run();
 
@@ -52,20 +52,31 @@ class SnapshotReader {
   // One look at the changes since stream_id and, after them, at the hashes.
   asio::awaitable<Result<Round>> catch_up();
   void note_history(const StreamEntry& entry);
+  // Whether every change of this source since the caller's position has been seen.
+  bool seen_all(const std::string& name) const;
+  // What the caller has under this key, if Redis has the same.
+  std::shared_ptr<const v1::Object> unchanged(const ObjectKey& key) const;
   // False: entries before this one are gone.
   bool apply(const StreamEntry& entry, std::set<ObjectKey>* stale);
   bool consistent(const std::map<std::string, SourceHash>& hashes);
 
   Redis& redis_;
-  const std::map<std::string, Position> known_;
-  const KnownObject known_objects_;
+  const Earlier earlier_;
+  const std::map<std::string, Position>& known_;
   Snapshot snapshot_;
   std::map<std::string, Position> reached_;        // By hashes, then by entries.
   std::set<std::string> followed_;                 // Sources whose position is by entries.
   std::map<std::string, std::uint64_t> gap_free_;  // Sequence up to which history has no gap.
+  std::set<std::string> gaps_;                     // Sources whose history has one.
+  std::set<std::string> resumed_;                  // Sources of which only changes are read,
+  std::set<ObjectKey> changed_;                    //   and what was put since.
 };
 
 asio::awaitable<Status> SnapshotReader::begin() {
+  // Before the hashes: no entry of what they do not count yet is passed over.
+  auto last = co_await last_entry(redis_);
+  if (!last) co_return Error{last.error()};
+  snapshot_.stream_id = std::move(*last);
   std::set<std::string> names;
   for (const auto& [name, position] : known_) names.insert(name);
   auto marks = co_await read_marks(redis_, std::move(names));
@@ -78,22 +89,39 @@ asio::awaitable<Status> SnapshotReader::begin() {
   }
   snapshot_.ledger = marks->ledger;
   snapshot_.replication_id = marks->replication_id;
-  auto last = co_await last_entry(redis_);
-  if (!last) co_return Error{last.error()};
-  snapshot_.stream_id = std::move(*last);
   co_return Ok{};
 }
 
 void SnapshotReader::note_history(const StreamEntry& entry) {
   const auto known = known_.find(entry.source);
-  if (known == known_.end() || known->second.incarnation != entry.incarnation) return;
+  if (known == known_.end() || compare_ids(entry.id, known->second.entry) <= 0) return;
   const auto [reached, first] = gap_free_.try_emplace(entry.source, known->second.sequence);
-  if (entry.sequence != reached->second + 1) return;
+  const bool same = known->second.incarnation == entry.incarnation;
+  if (same && entry.sequence <= reached->second) return;  // Seen before.
+  if (!same || entry.sequence != reached->second + 1) {
+    gaps_.insert(entry.source);
+    return;
+  }
   reached->second = entry.sequence;
   if (!entry.key) return;
   SourceSnapshot& source = snapshot_.sources[entry.source];
   if (entry.op == StreamEntry::Op::kDelete) source.deleted.insert(*entry.key);
-  if (entry.op == StreamEntry::Op::kPut) source.deleted.erase(*entry.key);
+  if (entry.op == StreamEntry::Op::kPut) {
+    source.deleted.erase(*entry.key);
+    if (earlier_.exact.contains(entry.source)) changed_.insert(*entry.key);
+  }
+}
+
+bool SnapshotReader::seen_all(const std::string& name) const {
+  if (gaps_.contains(name)) return false;
+  const auto reached = gap_free_.find(name);
+  return (reached == gap_free_.end() ? known_.at(name).sequence : reached->second) >=
+         snapshot_.sources.at(name).hash.sequence;
+}
+
+std::shared_ptr<const v1::Object> SnapshotReader::unchanged(const ObjectKey& key) const {
+  if (!resumed_.contains(key.source) || changed_.contains(key)) return nullptr;
+  return earlier_.object(key);
 }
 
 // Whether Redis still knows the change each source was last read at, and what was deleted since.
@@ -104,6 +132,7 @@ asio::awaitable<Status> SnapshotReader::check_history() {
   if (!first) co_return Error{first.error()};
   const std::string oldest = first->at(0).at(0).text;
   std::string from;
+  std::vector<std::string> continued;  // Sources of which Redis has that change.
   for (const auto& [name, position] : known_) {
     SourceSnapshot& source = snapshot_.sources[name];
     if (position.entry.empty() || position.incarnation != source.hash.incarnation) continue;
@@ -120,12 +149,20 @@ asio::awaitable<Status> SnapshotReader::check_history() {
                        found[0].incarnation == position.incarnation;
     const bool trimmed = oldest.empty() || compare_ids(oldest, position.entry) > 0;
     source.entry_lost = !there && !trimmed;
-    if (there && (from.empty() || compare_ids(position.entry, from) < 0)) from = position.entry;
+    if (!there) continue;
+    continued.push_back(name);
+    if (position.sequence == source.hash.sequence) continue;  // Nothing since.
+    if (from.empty() || compare_ids(position.entry, from) < 0) from = position.entry;
   }
-  if (from.empty()) co_return Ok{};
-  auto history = co_await read_range(redis_, from, snapshot_.stream_id, kMaxHistory);
-  if (!history) co_return Error{history.error()};
-  for (const StreamEntry& entry : *history) note_history(entry);
+  if (!from.empty()) {
+    // Up to now, so that it has all that the hashes count.
+    auto history = co_await read_range(redis_, from, "+", kMaxHistory);
+    if (!history) co_return Error{history.error()};
+    for (const StreamEntry& entry : *history) note_history(entry);
+  }
+  for (const std::string& name : continued)
+    if (earlier_.exact.contains(name) && seen_all(name)) resumed_.insert(name);
+  snapshot_.whole = resumed_.empty();
   co_return Ok{};
 }
 
@@ -145,16 +182,19 @@ asio::awaitable<Status> SnapshotReader::read_values() {
     auto next = source.objects.begin();
     while (next != source.objects.end()) {
       std::vector<ObjectKey> some;
-      for (auto one = next; one != source.objects.end() && some.size() < kChunk; ++one) {
-        some.push_back(one->first);
+      for (; next != source.objects.end() && some.size() < kChunk; ++next) {
+        next->second.object = unchanged(next->first);
+        if (!next->second.object) some.push_back(next->first);
       }
-      auto values = co_await read_objects(redis_, std::move(some), known_objects_);
+      auto values = co_await read_objects(redis_, some, earlier_.known);
       if (!values) co_return Error{values.error()};
-      for (ReadObject& value : *values) {
-        // Gone since the scan: the stream says whether by a delete.
-        const bool gone = !value.object && value.problem.empty();
-        if (!gone) next->second = std::move(value);
-        next = gone ? source.objects.erase(next) : std::next(next);
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        ReadObject& value = (*values)[i];
+        if (value.object || !value.problem.empty()) {
+          source.objects[some[i]] = std::move(value);
+        } else {
+          source.objects.erase(some[i]);  // Since the scan: the stream says whether by a delete.
+        }
       }
     }
   }
@@ -164,6 +204,7 @@ asio::awaitable<Status> SnapshotReader::read_values() {
 bool SnapshotReader::apply(const StreamEntry& entry, std::set<ObjectKey>* stale) {
   if (entry.source.empty() || entry.source == keys::kLedgerSource) return true;
   note_history(entry);
+  if (gaps_.contains(entry.source) && resumed_.contains(entry.source)) return false;
   Position& reached = reached_[entry.source];
   const bool first = followed_.insert(entry.source).second;
   const bool gap =
@@ -272,10 +313,8 @@ std::size_t fingerprint_of(const std::string& bytes) {
   return std::hash<std::string>{}(bytes);
 }
 
-asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis,
-                                                std::map<std::string, Position> positions,
-                                                KnownObject known) {
-  SnapshotReader reader(redis, std::move(positions), std::move(known));
+asio::awaitable<Result<Snapshot>> read_snapshot(Redis& redis, Earlier earlier) {
+  SnapshotReader reader(redis, std::move(earlier));
   co_return co_await reader.run();
 }
 

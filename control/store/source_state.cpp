@@ -34,6 +34,7 @@ void SourceState::load(v1::DiskSource* disk, StoreObserver& observer) {
     observer.on_upsert(key, std::move(shared));
   }
   judgement_.complete = base_complete_;
+  exact_ = disk->exact();
 }
 
 void SourceState::save(v1::DiskSource* disk) const {
@@ -51,6 +52,9 @@ void SourceState::save_position(v1::DiskSource* disk) const {
   disk->set_incarnation(base_.incarnation);
   disk->set_sequence(base_.sequence);
   disk->set_entry(base_.entry);
+  // Not with objects that are kept although Redis' own are missing or unusable.
+  disk->set_exact(exact_ || (judged_once_ && !judgement_.hold_all && totals_.held == 0 &&
+                             totals_.problems == 0 && judgement_.miscounted.empty()));
 }
 
 DiskImage::Source SourceState::image() const {
@@ -114,6 +118,7 @@ void SourceState::take(const SourceSnapshot& snapshot, StoreObserver& observer) 
   judged_ = snapshot.hash;
   judged_accepted_ = snapshot.accepted;
   judged_once_ = true;
+  exact_ = false;
   lagging_at_ = 0;
   missing_.clear();
   if (judgement_.hold_all) {
@@ -166,12 +171,18 @@ std::shared_ptr<const v1::Object> SourceState::known(const ObjectKey& key,
   return known.fingerprint == fingerprint ? known.object : nullptr;
 }
 
+std::shared_ptr<const v1::Object> SourceState::object(const ObjectKey& key) const {
+  const auto found = objects_.find(key);
+  return found == objects_.end() ? nullptr : found->second.object;
+}
+
 void SourceState::update(const ObjectKey& key, const ReadObject& value, StoreObserver& observer) {
   Known& known = objects_[key];
   leave(key, known);
   known.present = true;
   known.problem = value.problem;
-  const bool changed = value.object && !(known.object && known.fingerprint == value.fingerprint);
+  const bool changed = value.object && value.object != known.object &&
+                       !(known.object && known.fingerprint == value.fingerprint);
   if (changed) {
     known.fingerprint = value.fingerprint;
     known.object = value.object;
@@ -270,7 +281,8 @@ SourceView SourceState::view(bool connected, const std::string& error) const {
   view.incarnation = judged_once_ ? judged_.incarnation : std::string();
   view.complete.assign(judgement_.complete.begin(), judgement_.complete.end());
   view.objects = totals_.known;
-  view.held = static_cast<std::size_t>(totals_.held);
+  // Before Redis has been read, nothing is known to be missing there.
+  if (judged_once_) view.held = static_cast<std::size_t>(totals_.held);
   view.reseed = judgement_.reseed;
   view.alarmed = judgement_.alarmed;
   view.state.set_source(name_);
@@ -278,7 +290,7 @@ SourceView SourceState::view(bool connected, const std::string& error) const {
   view.state.set_services(static_cast<std::uint64_t>(totals_.services));
   view.state.set_alarmed(view.alarmed);
   tell_problems(&view);
-  tell_held(&view.state);
+  if (judged_once_) tell_held(&view.state);
   if (judged_once_ && connected) {
     const bool released = judgement_.state == "held" && !judgement_.hold_all && view.held == 0;
     view.state.set_state(released ? "synced" : judgement_.state);

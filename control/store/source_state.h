@@ -48,6 +48,10 @@ class SourceState {
   const Position& live() const { return live_; }
   // The object as it is known, if that is what bytes of this fingerprint mean.
   std::shared_ptr<const v1::Object> known(const ObjectKey& key, std::size_t fingerprint);
+  // Until the first read after load(): whether all objects were Redis' at live().
+  bool exact() const { return exact_; }
+  // The object as it is known; null: it is not.
+  std::shared_ptr<const v1::Object> object(const ObjectKey& key) const;
 
  private:
   struct Known {
@@ -91,6 +95,7 @@ class SourceState {
   SourceHash judged_;  // What the judgement was made on.
   bool judged_accepted_ = false;
   bool judged_once_ = false;  // Redis has been read since the start.
+  bool exact_ = false;        // As exact() says.
   Judgement judgement_;
   std::vector<ObjectKey> missing_;  // While nothing of the last read is taken: what it lacked.
   std::uint64_t lagging_at_ = 0;  // live_.sequence + 1 when the last comparison found Redis ahead.

@@ -147,8 +147,8 @@ class StoreTest : public testing::Test {
     using std::chrono::milliseconds;
     return {milliseconds(60), milliseconds(20), milliseconds(10), milliseconds(50)};
   }
-  void start_reader(const v1::DiskState& disk = {}) {
-    reader = std::make_unique<StoreReader>(io.get_executor(), options(), observer, fast());
+  void start_reader(const v1::DiskState& disk = {}, ReaderTiming timing = fast()) {
+    reader = std::make_unique<StoreReader>(io.get_executor(), options(), observer, timing);
     reader->load(disk);
     reader_ended = false;
     boost::asio::co_spawn(io, reader->run(), [this](std::exception_ptr) { reader_ended = true; });
