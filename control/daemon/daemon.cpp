@@ -39,6 +39,11 @@ awaitable<std::string> write_image(std::string path, std::shared_ptr<store::Disk
   co_return saved ? std::string() : saved.error();
 }
 
+awaitable<void> read_image(std::string path, Result<store::LoadedState>* loaded) {
+  *loaded = store::load_disk_state(path);
+  co_return;
+}
+
 CoordinatorOptions coordinator_options(const v1::GatewayConfig& config) {
   CoordinatorOptions options;
   options.redis = store::redis_options(config.redis());
@@ -84,10 +89,11 @@ Daemon::Daemon(asio::io_context& io, v1::GatewayConfig config, std::string confi
       save_wake_(io.get_executor()),
       listen_retry_(io.get_executor()),
       disk_thread_(1),
+      report_thread_(1),
       reconciler_(plan_settings(config_)),
       reader_(io.get_executor(), store::redis_options(config_.redis()), *this),
-      programmer_(io.get_executor(), reconciler_, ids_, config_.dataplane().socket(),
-                  program_version(),
+      programmer_(io.get_executor(), report_thread_.get_executor(), reconciler_, ids_,
+                  config_.dataplane().socket(), program_version(),
                   {[this](bool serving) { return ready(serving); },
                    [this] { return coordinator_.maglev_seed(); },
                    [this] { coordinator_.dataplane_connected(); },
@@ -130,8 +136,7 @@ Status Daemon::prepare_directory() {
   return Ok{};
 }
 
-Status Daemon::load_disk() {
-  auto loaded = store::load_disk_state(disk_path_);
+Status Daemon::take_disk(Result<store::LoadedState> loaded) {
   if (!loaded) return Error{loaded.error()};
   if (!loaded->warning.empty()) spdlog::warn("disk state problem=\"{}\"", loaded->warning);
   if (!loaded->state) {
@@ -151,17 +156,30 @@ Status Daemon::load_disk() {
 
 Status Daemon::start() {
   if (Status s = prepare_directory(); !s) return s;
-  if (Status s = load_disk(); !s) return s;
   spdlog::info("starting version={} gateway={} redis=\"{}\" dataplane={}", SLUICE_VERSION,
                gateway_name(config_), store::target_text(store::redis_options(config_.redis())),
                config_.dataplane().socket());
-  spawn("reader", reader_.run());
+  spawn("begin", begin());
   spawn("programmer", programmer_.run());
-  spawn("coordinator", coordinator_.run());
-  spawn("save", save_loop());
   spawn("listen", listen());
   spawn("signals", handle_signals());
   return Ok{};
+}
+
+awaitable<void> Daemon::begin() {
+  Result<store::LoadedState> loaded = store::LoadedState{};
+  awaitable<void> reading = read_image(disk_path_, &loaded);
+  co_await asio::co_spawn(disk_thread_, std::move(reading), asio::use_awaitable);
+  if (stopping_) co_return;
+  begun_ = take_disk(std::move(loaded));
+  if (!begun_) {
+    stop();
+    co_return;
+  }
+  programmer_.begin();
+  spawn("reader", reader_.run());
+  spawn("coordinator", coordinator_.run());
+  spawn("save", save_loop());
 }
 
 void Daemon::stop() {

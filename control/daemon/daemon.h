@@ -2,7 +2,7 @@
 // brings objects in, the Programmer keeps the dataplane at what they ask for, the Coordinator does
 // what gateways share through Redis. The last good state lies on disk and is where it starts.
 // Ownership: refers to the io_context, which must outlive it. Thread: the io_context's.
-// Errors: start() refuses what cannot work; afterwards everything is tried again and logged.
+// Errors: start() and begun() tell what cannot work; all else is tried again and logged.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,6 +21,7 @@
 #include "control/daemon/reconciler.h"
 #include "control/daemon/signal.h"
 #include "control/health/health_server.h"
+#include "control/store/disk.h"
 #include "control/store/reader.h"
 #include "proto/result.h"
 
@@ -32,9 +33,11 @@ class Daemon final : public store::StoreObserver {
   Daemon(boost::asio::io_context& io, v1::GatewayConfig config, std::string config_file);
   ~Daemon() override;
 
-  // Takes the lock, loads the disk's state, starts the loops and the handling of SIGTERM, SIGINT
-  // and SIGHUP. The io_context's run() returns after stop().
+  // Takes the lock and starts: loading the disk's state, the loops, and the handling of SIGTERM,
+  // SIGINT and SIGHUP. The io_context's run() returns after stop().
   Status start();
+  // After run(): why it could not begin, if it could not.
+  const Status& begun() const { return begun_; }
   // Nothing is withdrawn: the dataplane goes on by what it has.
   void stop();
 
@@ -48,7 +51,9 @@ class Daemon final : public store::StoreObserver {
 
  private:
   Status prepare_directory();
-  Status load_disk();
+  // While the disk is read, the dataplane's report is: the rest begins with both.
+  boost::asio::awaitable<void> begin();
+  Status take_disk(Result<store::LoadedState> loaded);
   boost::asio::awaitable<void> save_disk();
   boost::asio::awaitable<void> save_loop();
   boost::asio::awaitable<void> handle_signals();
@@ -67,7 +72,8 @@ class Daemon final : public store::StoreObserver {
   std::optional<LockFile> lock_;
   boost::asio::signal_set signals_;
   Signal save_wake_, listen_retry_;
-  boost::asio::thread_pool disk_thread_;  // Writes the copy; touches nothing else.
+  // Read and write the copy, and decode reports; touch nothing else.
+  boost::asio::thread_pool disk_thread_, report_thread_;
   Reconciler reconciler_;
   IdAllocator ids_;
   store::StoreReader reader_;
@@ -79,6 +85,7 @@ class Daemon final : public store::StoreObserver {
   std::map<std::string, std::set<v1::Kind>> complete_;
   std::chrono::milliseconds save_interval_{1000};
   std::chrono::system_clock::time_point save_failed_at_{}, reading_failed_at_{};
+  Status begun_ = Ok{};
   bool stopping_ = false, disk_dirty_ = false, disk_loaded_ = false;
 };
 

@@ -1,12 +1,23 @@
 #include "control/daemon/dataplane_link.h"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 namespace sluice {
 
 using boost::asio::awaitable;
 
-awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
+namespace {
+
+awaitable<void> adopt(IdAllocator* ids, const DataplaneState* reported) {
+  ids->adopt(*reported);
+  co_return;
+}
+
+}  // namespace
+
+awaitable<Status> DataplaneLink::connect(std::string path, std::string client, IdAllocator* ids) {
   up_ = false;
   auto hello = co_await client_.connect(std::move(path), std::move(client));
   if (!hello) co_return Error{hello.error()};
@@ -19,7 +30,7 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
     report.clear_addresses();
     head.MergeFrom(report);
   };
-  Status read = co_await client_.read_report(std::move(take));
+  Status read = co_await client_.read_report(std::move(take), beside_);
   if (!read) co_return Error{read.error()};
   hello_ = std::move(*hello);
   if (head.boot() != hello_.boot()) {
@@ -30,6 +41,10 @@ awaitable<Status> DataplaneLink::connect(std::string path, std::string client) {
   swept_generation_ = head.swept_generation();
   maglev_seed_ = head.maglev_seed();
   unswept_.Swap(head.mutable_unswept());
+  if (ids != nullptr) {
+    awaitable<void> adopting = adopt(ids, &state);
+    co_await boost::asio::co_spawn(beside_, std::move(adopting), boost::asio::use_awaitable);
+  }
   reported_ = std::move(state);
   up_ = true;
   co_return Ok{};

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "control/model/desired.h"
+#include "control/model/ids.h"
 #include "control/program/dataplane_client.h"
 #include "proto/result.h"
 
@@ -32,9 +33,12 @@ class DataplaneLink {
     std::uint32_t tables_built = 0;
   };
 
-  explicit DataplaneLink(boost::asio::any_io_executor executor) : client_(std::move(executor)) {}
+  // The report of a dataplane, which is long, is taken on `beside`.
+  DataplaneLink(boost::asio::any_io_executor executor, boost::asio::any_io_executor beside)
+      : client_(std::move(executor)), beside_(std::move(beside)) {}
 
-  boost::asio::awaitable<Status> connect(std::string path, std::string client);
+  // `ids`, unless null, adopts what is reported.
+  boost::asio::awaitable<Status> connect(std::string path, std::string client, IdAllocator* ids);
   void close() { client_.close(); }
   bool up() const { return up_ && client_.connected(); }
   bool refused() const { return client_.refused(); }
@@ -59,6 +63,7 @@ class DataplaneLink {
 
  private:
   DataplaneClient client_;
+  boost::asio::any_io_executor beside_;
   bool up_ = false;
   v1::HelloReply hello_;
   DataplaneState reported_;

@@ -14,15 +14,15 @@ namespace sluice {
 using boost::asio::awaitable;
 using namespace std::chrono_literals;
 
-Programmer::Programmer(boost::asio::any_io_executor executor, Reconciler& reconciler,
-                       IdAllocator& ids, std::string socket, std::string client,
-                       ProgrammerHooks hooks)
+Programmer::Programmer(boost::asio::any_io_executor executor, boost::asio::any_io_executor beside,
+                       Reconciler& reconciler, IdAllocator& ids, std::string socket,
+                       std::string client, ProgrammerHooks hooks)
     : reconciler_(reconciler),
       ids_(ids),
       socket_(std::move(socket)),
       client_(std::move(client)),
       hooks_(std::move(hooks)),
-      link_(executor),
+      link_(executor, std::move(beside)),
       wake_(executor),
       reconnect_(50ms, 400ms),
       retry_(200ms, 30s),
@@ -32,6 +32,11 @@ void Programmer::stop() {
   stopping_ = true;
   link_.close();
   wake_.notify();
+}
+
+void Programmer::begin() {
+  begun_ = true;
+  wake();
 }
 
 void Programmer::wake() {
@@ -69,7 +74,9 @@ awaitable<void> Programmer::run() {
 }
 
 awaitable<void> Programmer::connect() {
-  const Status status = co_await link_.connect(socket_, client_);
+  IdAllocator fresh;
+  const bool afresh = !ids_.in_use();
+  const Status status = co_await link_.connect(socket_, client_, afresh ? &fresh : nullptr);
   tried_ = true;
   if (stopping_) co_return;
   if (!status) {
@@ -84,6 +91,8 @@ awaitable<void> Programmer::connect() {
     connect_at_ = Clock::now() + reconnect_.next();
     co_return;
   }
+  while (!begun_ && !stopping_) co_await wake_.wait(kPoll);
+  if (stopping_) co_return;
   reconnect_.reset();
   retry_.reset();
   error_.clear();
@@ -93,7 +102,11 @@ awaitable<void> Programmer::connect() {
   if (capacity.vip_ids() > 0) limits.vips = std::min(limits.vips, capacity.vip_ids());
   if (capacity.backends() > 0) limits.backends = std::min(limits.backends, capacity.backends());
   ids_.set_limits(limits);
-  ids_.adopt(link_.reported());
+  if (afresh && !ids_.in_use()) {
+    ids_.adopt(std::move(fresh));
+  } else {
+    ids_.adopt(link_.reported());
+  }
   for (const v1::UnsweptId& unswept : link_.unswept()) ids_.adopt_unswept(unswept);
   reconciler_.dataplane_changed();
   changes_.all = true;
@@ -112,13 +125,13 @@ awaitable<void> Programmer::connect() {
 awaitable<void> Programmer::step() {
   const auto now = Clock::now();
   if (dirty_ && now >= retry_at_ && hooks_.ready(!link_.reported().vips.empty())) {
-    if (const auto next = begun_ + kPace; now < next) {
+    if (const auto next = paced_ + kPace; now < next) {
       boost::system::error_code ignored;
       pace_.expires_at(next);
       co_await pace_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
       if (stopping_) co_return;
     }
-    begun_ = Clock::now();
+    paced_ = Clock::now();
     if (hooks_.maglev_seed() != 0) {
       co_await program();
     } else {

@@ -51,12 +51,17 @@ class Programmer {
   // Between looks at an idle dataplane: a new process is noticed within this.
   static constexpr std::chrono::milliseconds kPoll{250};
 
-  Programmer(boost::asio::any_io_executor executor, Reconciler& reconciler, IdAllocator& ids,
-             std::string socket, std::string client, ProgrammerHooks hooks);
+  // Reports are decoded on `beside`.
+  Programmer(boost::asio::any_io_executor executor, boost::asio::any_io_executor beside,
+             Reconciler& reconciler, IdAllocator& ids, std::string socket, std::string client,
+             ProgrammerHooks hooks);
 
   // Until stop().
   boost::asio::awaitable<void> run();
   void stop();
+  // Ids and generation are those of the last run, if there was one: what a dataplane reports is
+  // taken from now on. It may be connected to and read before.
+  void begin();
   // Something that decides the dataplane's state changed.
   void wake();
 
@@ -115,8 +120,9 @@ class Programmer {
   Backoff reconnect_, retry_;
   LogLimiter connect_log_{1}, refusal_log_, programmed_log_{10, std::chrono::seconds(1)};
   boost::asio::steady_timer pace_;
-  bool stopping_ = false, dirty_ = true, tried_ = false, programming_ = false, programmed_ = false;
-  Clock::time_point connect_at_{}, retry_at_{}, polled_{}, begun_{};
+  bool begun_ = false, stopping_ = false, dirty_ = true, tried_ = false, programming_ = false,
+       programmed_ = false;
+  Clock::time_point connect_at_{}, retry_at_{}, polled_{}, paced_{};
   std::uint64_t last_generation_ = 0;
   std::string error_ = "not connected yet";
   ProgramCounters counters_, logged_;

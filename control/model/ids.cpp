@@ -113,6 +113,16 @@ void IdAllocator::Space::adopt_unswept(std::uint32_t id, std::uint64_t generatio
     retire(id, {generation, std::string()});
 }
 
+void IdAllocator::Space::adopt(Space fresh) {
+  std::swap(*this, fresh);
+  for (auto& [id, retired] : fresh.retired_) {
+    if (keys_.contains(id)) continue;
+    if (ids_.contains(std::string_view(retired.key)))
+      retired.key.clear();  // Its owner has another.
+    retire(id, std::move(retired));
+  }
+}
+
 std::uint32_t IdAllocator::Space::get(std::string_view key, std::uint32_t limit) {
   const auto known = ids_.find(key);
   std::uint32_t id = known != ids_.end() ? known->second : retired_id(key);
@@ -208,6 +218,11 @@ void IdAllocator::adopt(const DataplaneState& reported) {
           at->first);
     }
   }
+}
+
+void IdAllocator::adopt(IdAllocator fresh) {
+  vips_.adopt(std::move(fresh.vips_));
+  backends_.adopt(std::move(fresh.backends_));
 }
 
 void IdAllocator::adopt_unswept(const v1::UnsweptId& unswept) {

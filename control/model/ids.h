@@ -41,6 +41,9 @@ class IdAllocator {
   v1::Ids save() const;
   // Takes over what a dataplane reports, which is right where it disagrees with what was loaded.
   void adopt(const DataplaneState& reported);
+  // The same while none is in use here, from one that has adopted it and had nothing else.
+  void adopt(IdAllocator fresh);
+  bool in_use() const { return vips_.in_use() || backends_.in_use(); }
   // One of those it says flows may still carry, unless it is in use or known to wait: the disk's
   // copy is older than the last changes.
   void adopt_unswept(const v1::UnsweptId& unswept);
@@ -78,6 +81,8 @@ class IdAllocator {
     void release_others(const Wanted& wanted, std::uint64_t generation);
     void swept(std::uint64_t generation);
     void adopt_unswept(std::uint32_t id, std::uint64_t generation);
+    void adopt(Space fresh);
+    bool in_use() const { return !keys_.empty(); }
 
     const std::map<std::uint32_t, Retired>& retired() const { return retired_; }
 

@@ -4,12 +4,14 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <optional>
 #include <utility>
 
 #include "proto/wire.h"
@@ -66,6 +68,44 @@ struct DataplaneClient::Connection {
   asio::steady_timer deadline;
   std::shared_ptr<bool> expired = std::make_shared<bool>(false);
 };
+
+// Who takes the replies, and where: without `beside` on the connection's own thread.
+struct DataplaneClient::Replies {
+  OnReply take;
+  std::optional<asio::any_io_executor> beside;
+};
+
+namespace {
+
+// One reply's bytes, decoded and handed over if they answer the request `expected`.
+struct Taken {
+  std::uint64_t expected = 0;
+  bool wanted = true;  // Not after one that was refused.
+  bool parsed = false;
+  bool more = false;
+  std::uint64_t id = 0;
+  std::string error;
+  Status status = Ok{};
+};
+
+void take(const std::string& bytes, const std::function<Status(v1::Reply&)>& on_reply,
+          Taken* taken) {
+  v1::Reply reply;
+  taken->parsed = reply.ParseFromString(bytes);
+  taken->id = reply.id();
+  taken->more = reply.more();
+  taken->error = reply.error();
+  if (taken->parsed && taken->wanted && taken->id == taken->expected && taken->error.empty())
+    taken->status = on_reply(reply);
+}
+
+asio::awaitable<void> take_beside(const std::string* bytes,
+                                  const std::function<Status(v1::Reply&)>* on_reply, Taken* taken) {
+  take(*bytes, *on_reply, taken);
+  co_return;
+}
+
+}  // namespace
 
 DataplaneClient::DataplaneClient(asio::any_io_executor executor, std::chrono::milliseconds timeout)
     : executor_(std::move(executor)), timeout_(timeout) {}
@@ -134,7 +174,7 @@ asio::awaitable<Result<v1::HelloReply>> DataplaneClient::connect(std::string pat
   co_return hello;
 }
 
-asio::awaitable<Status> DataplaneClient::read_reply(v1::Reply& reply) {
+asio::awaitable<Status> DataplaneClient::read_message(std::string* bytes) {
   error_code error;
   std::array<unsigned char, 4> head;
   co_await asio::async_read(*connection_->socket, asio::buffer(head), awaiting(error));
@@ -144,18 +184,15 @@ asio::awaitable<Status> DataplaneClient::read_reply(v1::Reply& reply) {
   if (size > kMaxMessage)
     co_return broken("the dataplane announced a message of " + std::to_string(size) + " bytes",
                      "the limit is " + std::to_string(kMaxMessage));
-  std::string body(size, '\0');
-  co_await asio::async_read(*connection_->socket, asio::buffer(body), awaiting(error));
+  bytes->resize(size);
+  co_await asio::async_read(*connection_->socket, asio::buffer(*bytes), awaiting(error));
   if (error) co_return broken("reading from the dataplane", error.message());
-  if (!reply.ParseFromString(body))
-    co_return broken("the dataplane sent a reply that does not parse",
-                     std::to_string(size) + " bytes");
   co_return Ok{};
 }
 
 asio::awaitable<Status> DataplaneClient::send_and_receive(v1::Request& request,
                                                           const std::string& rest,
-                                                          const OnReply& on_reply) {
+                                                          const Replies& replies) {
   request.set_id(next_id_++);
   const std::string frame = encode(request, rest);
   if (frame.size() - 4 > kMaxMessage) {
@@ -168,36 +205,50 @@ asio::awaitable<Status> DataplaneClient::send_and_receive(v1::Request& request,
   co_await asio::async_write(*connection_->socket, asio::buffer(frame), awaiting(error));
   if (error) co_return broken("writing to the dataplane", error.message());
   Status result = Ok{};
-  for (std::size_t replies = 0; replies < kMaxReplies; ++replies) {
-    v1::Reply reply;
-    if (auto status = co_await read_reply(reply); !status) co_return status;
-    if (reply.id() != request.id() && !reply.error().empty())
-      co_return broken("the dataplane ended the conversation", reply.error());
-    if (reply.id() != request.id())
-      co_return broken("the dataplane answered another request than the one sent",
-                       "id " + std::to_string(reply.id()));
-    if (!reply.error().empty()) {
-      refused_ = true;
-      result = Error{reply.error()};
-    } else if (result) {
-      result = on_reply(reply);
+  std::string bytes;
+  for (std::size_t count = 0; count < kMaxReplies; ++count) {
+    if (auto status = co_await read_message(&bytes); !status) co_return status;
+    Taken taken;
+    taken.expected = request.id();
+    taken.wanted = static_cast<bool>(result);
+    if (replies.beside) {
+      asio::awaitable<void> taking = take_beside(&bytes, &replies.take, &taken);
+      co_await asio::co_spawn(*replies.beside, std::move(taking), asio::use_awaitable);
+      // Closed meanwhile: nobody waits for the answer any more.
+      if (!connected()) co_return broken("reading from the dataplane", "the connection was closed");
+    } else {
+      take(bytes, replies.take, &taken);
     }
-    if (!reply.more()) co_return result;
+    if (!taken.parsed)
+      co_return broken("the dataplane sent a reply that does not parse",
+                       std::to_string(bytes.size()) + " bytes");
+    if (taken.id != request.id() && !taken.error.empty())
+      co_return broken("the dataplane ended the conversation", taken.error);
+    if (taken.id != request.id())
+      co_return broken("the dataplane answered another request than the one sent",
+                       "id " + std::to_string(taken.id));
+    if (!taken.error.empty()) {
+      refused_ = true;
+      result = Error{taken.error};
+    } else if (!taken.status) {
+      result = taken.status;
+    }
+    if (!taken.more) co_return result;
   }
   co_return broken("the dataplane does not end its answer", "too many replies");
 }
 
 asio::awaitable<Status> DataplaneClient::exchange(v1::Request& request, OnReply on_reply) {
-  return exchange_encoded(request, std::string(), std::move(on_reply));
+  return exchange_encoded(request, std::string(), Replies{std::move(on_reply), std::nullopt});
 }
 
 asio::awaitable<Status> DataplaneClient::exchange_encoded(v1::Request& request, std::string rest,
-                                                          OnReply on_reply) {
+                                                          Replies replies) {
   refused_ = false;
   if (busy_) co_return Error{"the connection to the dataplane is in use"};
   if (!connected()) co_return broken("not connected to the dataplane", "connect first");
   busy_ = true;
-  auto status = co_await send_and_receive(request, rest, on_reply);
+  auto status = co_await send_and_receive(request, rest, replies);
   busy_ = false;
   if (connection_) connection_->deadline.cancel();
   co_return status;
@@ -221,14 +272,16 @@ asio::awaitable<Result<v1::Report>> DataplaneClient::report(bool full) {
   return collect(std::move(request), &v1::Reply::report);
 }
 
-asio::awaitable<Status> DataplaneClient::read_report(OnReport on_report) {
+asio::awaitable<Status> DataplaneClient::read_report(OnReport on_report,
+                                                     asio::any_io_executor beside) {
   v1::Request request;
   request.mutable_report()->set_full(true);
   OnReply on_reply = [&on_report](v1::Reply& reply) -> Status {
     on_report(std::move(*reply.mutable_report()));
     return Ok{};
   };
-  co_return co_await exchange(request, std::move(on_reply));
+  Replies replies{std::move(on_reply), std::move(beside)};
+  co_return co_await exchange_encoded(request, std::string(), std::move(replies));
 }
 
 asio::awaitable<Status> DataplaneClient::apply_step(v1::Request& request, std::string part,
@@ -243,7 +296,8 @@ asio::awaitable<Status> DataplaneClient::apply_step(v1::Request& request, std::s
     reply = r.apply();
     return Ok{};
   };
-  co_return co_await exchange_encoded(request, std::move(rest), std::move(on_reply));
+  Replies replies{std::move(on_reply), std::nullopt};
+  co_return co_await exchange_encoded(request, std::move(rest), std::move(replies));
 }
 
 asio::awaitable<Result<v1::ApplyReply>> DataplaneClient::apply(v1::ApplyBegin begin,

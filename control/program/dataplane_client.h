@@ -37,9 +37,12 @@ class DataplaneClient {
 
   // `full`: with VIPs, backends and addresses, the replies put together.
   boost::asio::awaitable<Result<v1::Report>> report(bool full);
-  // The same in full, reply by reply: a large state need not be in memory as one message.
+  // The same in full, reply by reply: a large state need not be in memory as one message. Replies
+  // are decoded and handed over on `beside`, one after the other, and the executor is free
+  // meanwhile.
   using OnReport = std::function<void(v1::Report)>;
-  boost::asio::awaitable<Status> read_report(OnReport on_report);
+  boost::asio::awaitable<Status> read_report(OnReport on_report,
+                                             boost::asio::any_io_executor beside);
   // One transaction: begin, every part, commit. A refusal anywhere leaves the dataplane as it was.
   // Each part is an encoded v1::ApplyPart.
   boost::asio::awaitable<Result<v1::ApplyReply>> apply(v1::ApplyBegin begin,
@@ -52,15 +55,16 @@ class DataplaneClient {
  private:
   struct Connection;
   using OnReply = std::function<Status(v1::Reply&)>;
+  struct Replies;
 
   // Sends one request and gives every reply to it to `on_reply`.
   boost::asio::awaitable<Status> exchange(v1::Request& request, OnReply on_reply);
   // `rest`: more of the request, encoded.
   boost::asio::awaitable<Status> exchange_encoded(v1::Request& request, std::string rest,
-                                                  OnReply on_reply);
+                                                  Replies replies);
   boost::asio::awaitable<Status> send_and_receive(v1::Request& request, const std::string& rest,
-                                                  const OnReply& on_reply);
-  boost::asio::awaitable<Status> read_reply(v1::Reply& reply);
+                                                  const Replies& replies);
+  boost::asio::awaitable<Status> read_message(std::string* bytes);
   // All replies to one request, the parts of them that `part` names put together.
   template <typename T>
   boost::asio::awaitable<Result<T>> collect(v1::Request request,

@@ -83,6 +83,67 @@ TEST(Ids, TheDataplanesReportWins) {
   EXPECT_EQ(backend(ids, "10.0.0.2"), 1u);  // Lost 2 to the reported one.
 }
 
+// Whether it learns of the disk's copy or of the report first makes no difference.
+TEST(Ids, AReportAdoptedElsewhereIsAdoptedTheSame) {
+  std::uint32_t random = 1;
+  const auto next = [&random](std::uint32_t below) {
+    random = random * 1664525u + 1013904223u;
+    return (random >> 8) % below;
+  };
+  const auto address = [](std::uint32_t number) { return "10.0.0." + std::to_string(number); };
+  for (int round = 0; round < 200; ++round) {
+    // An owner or an id may be in both.
+    v1::Ids saved;
+    for (std::uint32_t id = 1; id <= 12; ++id) {
+      if (next(3) > 0) continue;
+      v1::RetiredId* retired = saved.add_retired();
+      retired->set_backend(true);
+      retired->set_id(id);
+      retired->set_generation(1 + next(5));
+      if (next(4) > 0) retired->set_key("manual/" + address(1 + (id * 5 + round) % 13) + "/TCP/80");
+    }
+    v1::Report report;
+    v1::Vip* vip = report.add_vips();
+    *vip->mutable_key() = vip_key({ip("192.0.2.1"), v1::PROTOCOL_TCP, 443});
+    vip->set_id(5);
+    vip->set_service("manual/default/web");
+    for (std::uint32_t id = 1; id <= 12; ++id) {
+      if (next(2) == 0) continue;
+      vip->add_members()->set_backend(id);
+      v1::Backend* made = report.add_backends();
+      made->set_id(id);
+      made->set_address(ip(address(id)).bytes());
+      made->set_port(80);
+    }
+    DataplaneState state;
+    state.add(report);
+
+    IdAllocator here, there, fresh;
+    here.load(saved);
+    here.adopt(state);
+    EXPECT_TRUE(here.in_use());
+    fresh.adopt(state);
+    there.load(saved);
+    EXPECT_FALSE(there.in_use());
+    there.adopt(std::move(fresh));
+    const auto same = [&] {
+      EXPECT_EQ(there.save().SerializeAsString(), here.save().SerializeAsString())
+          << "round " << round;
+      EXPECT_EQ(*there.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP),
+                *here.vip(ip("192.0.2.1"), v1::PROTOCOL_TCP));
+      for (std::uint32_t i = 0; i < 6; ++i) {
+        const std::string one = address(1 + next(16));
+        EXPECT_EQ(backend(there, one), backend(here, one)) << one << ", round " << round;
+      }
+    };
+    same();
+    const std::uint64_t swept = 1 + next(5);
+    here.swept(swept);
+    there.swept(swept);
+    same();
+  }
+}
+
 // The disk's copy may be older than the last changes: the dataplane knows which ids still wait.
 TEST(Ids, WhatADataplaneSaysIsUnsweptIsGivenToNobodyElse) {
   v1::Ids saved;

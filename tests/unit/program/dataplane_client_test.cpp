@@ -7,8 +7,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "proto/address.h"
 #include "tests/unit/program/fake_dataplane.h"
@@ -45,6 +47,23 @@ class DataplaneClientTest : public ::testing::Test {
 
   Result<v1::HelloReply> connect() { return run(client_.connect(path_, "test")); }
 
+  // The whole report by way of another thread.
+  Result<v1::Report> read_beside() {
+    v1::Report all;
+    replies_ = 0;
+    DataplaneClient::OnReport take = [&](v1::Report report) {
+      EXPECT_NE(std::this_thread::get_id(), own_thread_);
+      all.MergeFrom(report);
+      ++replies_;
+    };
+    const Status read = run(client_.read_report(std::move(take), beside_.get_executor()));
+    if (!read) return Error{read.error()};
+    return all;
+  }
+
+  const std::thread::id own_thread_ = std::this_thread::get_id();
+  int replies_ = 0;
+  boost::asio::thread_pool beside_{1};
   std::string directory_, path_;
   boost::asio::io_context io_;
   DataplaneClient client_{io_.get_executor(), std::chrono::milliseconds(500)};
@@ -113,6 +132,10 @@ TEST_F(DataplaneClientTest, AppliesAndReadsBackInSeveralReplies) {
   EXPECT_EQ(report->maglev_seed(), 7u);
   EXPECT_EQ(report->vips_size(), 2);
   EXPECT_EQ(report->addresses_size(), 2);
+  const auto beside = read_beside();
+  ASSERT_TRUE(beside) << beside.error();
+  EXPECT_GT(replies_, 1);
+  EXPECT_EQ(beside->SerializeAsString(), report->SerializeAsString());
   const auto brief = run(client_.report(false));
   ASSERT_TRUE(brief);
   EXPECT_EQ(brief->vips_size(), 0);
@@ -183,17 +206,25 @@ struct BadAnswer {
   std::string bytes;
   const char* says;
 };
-class BadAnswerTest : public DataplaneClientTest,
-                      public ::testing::WithParamInterface<BadAnswer> {};
+class BadAnswerTest : public DataplaneClientTest, public ::testing::WithParamInterface<BadAnswer> {
+ protected:
+  void expect_refused(const Result<v1::Report>& report) {
+    ASSERT_FALSE(report);
+    EXPECT_THAT(report.error(), HasSubstr(GetParam().says));
+    EXPECT_FALSE(client_.connected());
+  }
+};
 
 TEST_P(BadAnswerTest, EndsTheConnectionWithAReason) {
   test::FakeDataplane dataplane(path_);
   ASSERT_TRUE(connect());
   dataplane.answer_raw(GetParam().bytes);
-  const auto report = run(client_.report(true));
-  ASSERT_FALSE(report);
-  EXPECT_THAT(report.error(), HasSubstr(GetParam().says));
-  EXPECT_FALSE(client_.connected());
+  expect_refused(run(client_.report(true)));
+  dataplane.answer_raw("");
+  ASSERT_TRUE(connect());
+  dataplane.answer_raw(GetParam().bytes);
+  expect_refused(read_beside());
+  EXPECT_EQ(replies_, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(
