@@ -1,5 +1,4 @@
 // sluice-control: reads Redis, allocates addresses, programs this gateway's dataplane.
-#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -12,9 +11,6 @@
 #include "control/daemon/daemon.h"
 
 int main(int argc, char** argv) {
-  // Two threads allocate what the first one frees: with a heap of its own for each, a large
-  // cluster's state takes a tenth more.
-  ::mallopt(M_ARENA_MAX, 2);
   CLI::App app{"Sluice's control daemon: one per gateway."};
   std::string config_file;
   app.add_option("--config", config_file,
