@@ -1,6 +1,7 @@
 // Bytes: a short text or an encoded message that many states share. One pointer large, one piece of
 // memory for all that share it. Two that share are equal without a look at the bytes.
-// Ownership: counted. Immutable. Thread: one; the count is not atomic.
+// Ownership: counted. Immutable. Thread: one at a time, all that share it together; the count is
+// not atomic.
 #pragma once
 
 #include <cstddef>

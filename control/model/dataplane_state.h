@@ -1,7 +1,8 @@
 // The state of one dataplane, wanted or reported. Values are shared: what several states have alike
 // is in memory once, and two that point to the same message are equal without a look into it.
 // Backends are ten times as many as the rest, and kept encoded.
-// Ownership: counted references to immutable messages. Thread: one.
+// Ownership: counted references to immutable messages. Thread: one at a time; a state and what it
+// shares are handed over together.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
